@@ -1,0 +1,200 @@
+"""The words of the command line."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["build_parser"]
+
+_EXIT_CODES = """\
+exit codes:
+  0    every file was done
+  1    one or more files failed; the others were done, and the failures are listed at the end
+  2    wrong usage: unknown option, impossible value, faulty configuration file; nothing was done
+  130  interrupted (Ctrl-C); files finished until then are complete, the others untouched
+  143  terminated (SIGTERM); likewise
+"""
+
+_FILES_HELP = (
+    "files (*_cal.fits and the like, also .gz; or the plain FITS format of pixtrace), folders with such files, "
+    "or associations (*_asn.json)"
+)
+
+_CONFIG = """\
+configuration file (TOML; what is given on the command line wins):
+  factor = 3
+  output = "oversampled"
+  preset = "miri-mrs"
+  fit_threshold = 10
+  slope_limit = 0.1
+  psf_optimal = false
+  save_intermediate_results = false
+  threads = 4
+  overwrite = true
+  plot = true
+
+  [parameters]       # numbers of the preset to change, see pixtrace.trace.params.TraceParams
+  lrange = 50
+  spline_bkpt = 36
+
+"""
+
+
+class _ShowVersion(argparse.Action):
+    """Print the version; looked up only when asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:  # noqa: ANN401 - argparse's own
+        super().__init__(option_strings, dest, nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from pixtrace import __version__
+
+        print(f"pixtrace {__version__}")
+        parser.exit()
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+        Options that were not given are absent from its result, so that a file can set them.
+    """
+    parser = _Parser(
+        prog="pixtrace",
+        description="Spectral traces of undersampled slit and integral-field spectrographs.",
+        epilog=f"{_EXIT_CODES}\nTry it without data of your own:  pixtrace demo oversample",
+    )
+    parser.add_argument("--version", action=_ShowVersion, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+
+    oversample = commands.add_parser(
+        "oversample",
+        help="fit the traces and put the flux on a finer grid",
+        description="Fit the trace of every slice or slit and put the flux on a grid N times finer along the slice.",
+        epilog=_CONFIG + _EXIT_CODES,
+    )
+    _add_factor(oversample, "2")
+    _add_processing(oversample)
+
+    trace = commands.add_parser(
+        "trace",
+        help="fit the traces and write the trace image, without oversampling",
+        description="Fit the trace of every slice or slit and write the exposure with its trace image (factor 1).",
+        epilog=_CONFIG.replace("  factor = 3\n", "") + _EXIT_CODES,
+    )
+    _add_processing(trace)
+
+    inspect = commands.add_parser(
+        "inspect",
+        help="say what is in a file",
+        description="Say what a file holds, which parameters it would be given, and whether it can be oversampled.",
+        epilog=_EXIT_CODES,
+    )
+    inspect.add_argument("files", nargs="+", metavar="FILE", help=_FILES_HELP)
+    inspect.add_argument("--json", action="store_true", help="one JSON object per file and line, for scripts")
+    _add_verbosity(inspect)
+
+    demo = commands.add_parser(
+        "demo",
+        help="show on simulated data what it is good for",
+        description="Run a command on simulated data and show what it is good for.",
+        epilog=_EXIT_CODES,
+    )
+    demos = demo.add_subparsers(title="demonstrations", dest="demo", metavar="WHAT", required=True)
+    star = demos.add_parser(
+        "oversample",
+        help="an undersampled star in an integral-field unit",
+        description=(
+            "Simulate an undersampled star in an integral-field unit, run `pixtrace oversample` on it,\n"
+            "and show how its spectrum wiggles before and after. Files of an earlier demo in the same\n"
+            "folder are replaced."
+        ),
+        epilog=_EXIT_CODES,
+    )
+    _add_factor(star, "3")
+    star.set_defaults(factor=3.0)
+    star.add_argument("-o", "--output", metavar="DIR", default="pixtrace-demo", help="folder (default: %(default)s)")
+    star.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: %(default)s)")
+    _add_threads(star)
+    _add_verbosity(star)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that takes no abbreviations, says nothing of what was not given, and keeps the lines of the epilogue."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's own
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        options.setdefault("argument_default", argparse.SUPPRESS)
+        super().__init__(allow_abbrev=False, **options)
+
+
+def _add_factor(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "-f",
+        "--factor",
+        type=float,
+        metavar="N",
+        help=f"how many times finer, any number from 1 on (default: {default})",
+    )
+
+
+def _add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=int, metavar="N", help="threads (default: one per core)")
+
+
+def _add_verbosity(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "-v", "--verbose", action="count", default=0, help="say what is being done (-vv: everything, with tracebacks)"
+    )
+    group.add_argument("-q", "--quiet", action="store_true", default=False, help="say nothing but errors")
+
+
+def _add_processing(parser: argparse.ArgumentParser) -> None:
+    """Add what `oversample` and `trace` have in common."""
+    switch = argparse.BooleanOptionalAction
+    parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES_HELP)
+    output = parser.add_argument_group("output")
+    output.add_argument("-o", "--output", metavar="DIR", help="folder to write to, made if need be (default: here)")
+    output.add_argument("--overwrite", action=switch, help="replace files that are there already")
+    output.add_argument("--plot", action=switch, help="write a picture beside each result (extra: plot)")
+    output.add_argument(
+        "--save-intermediate-results",
+        action=switch,
+        help="write the full trace, the linearly interpolated flux and the residual too",
+    )
+    method = parser.add_argument_group("method")
+    method.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="parameters of this mode instead of the file's own: miri-mrs, miri-lrs-slit, miri-lrs-slitless, "
+        "nirspec-ifu, nirspec-slit, nirspec-mos (these also with -prism and -nrs2), generic",
+    )
+    method.add_argument(
+        "--fit-threshold",
+        type=float,
+        metavar="SIGMA",
+        help="fit slices that rise this many standard deviations above the rest; 0 fits all of them (default: 10)",
+    )
+    method.add_argument(
+        "--slope-limit",
+        type=float,
+        metavar="SLOPE",
+        help="normalised slope from which a source counts as compact and the spline is used; 0 uses it everywhere "
+        "(default: 0.1)",
+    )
+    method.add_argument(
+        "--psf-optimal",
+        action=switch,
+        help="for isolated point sources: the spline alone, in every slice, without residuals",
+    )
+    parser.add_argument("--config", metavar="FILE", help="read options from a TOML file, see below")
+    _add_threads(parser)
+    _add_verbosity(parser)

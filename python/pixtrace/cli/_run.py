@@ -1,0 +1,209 @@
+"""The work of ``pixtrace oversample`` and ``pixtrace trace``: file after file; one that fails stops no other."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from pixtrace.cli._exit import Exit
+from pixtrace.exceptions import MissingExtraError, OutputError, OutputExistsError, PixtraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from pixtrace.cli._options import Options
+    from pixtrace.cli._terminal import Terminal
+    from pixtrace.io import Exposure
+    from pixtrace.trace.image import SpectralImage
+    from pixtrace.trace.result import OversampledImage
+
+__all__ = ["describe", "run"]
+
+_log = logging.getLogger(__name__)
+
+
+def run(arguments: Sequence[str], options: Options, terminal: Terminal) -> Exit:
+    """Process all files.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Files, folders, associations.
+    options : Options
+        What to do with them.
+    terminal : Terminal
+        Where to report.
+
+    Returns
+    -------
+    Exit
+        OK, or FAILED if any file failed.
+
+    Raises
+    ------
+    ParameterError, MissingExtraError, OutputError
+        Nothing can work with these options; nothing was done.
+    KeyboardInterrupt
+        Ctrl-C; how far it came has been said.
+    """
+    _check(options)
+    terminal.take_over_astropy()
+    inputs, failures = _collect(arguments)
+    written: dict[Path, Path] = {}
+    done = 0
+    try:
+        for path in inputs:
+            try:
+                terminal.say(_process(path, options, terminal, written))
+                done += 1
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other files are done
+                failures.append(_failure(str(path), error))
+    except (KeyboardInterrupt, SystemExit):
+        _log.error("stopped: %d of %d files done; the others were left untouched", done, len(inputs))
+        raise
+    total = done + len(failures)
+    if failures and total > 1:
+        listing = "".join(f"\n  {failure}" for failure in failures)
+        _log.error("%d of %d files failed:%s", len(failures), total, listing)
+    return Exit.FAILED if failures else Exit.OK
+
+
+def describe(error: BaseException) -> str:
+    """Return what to tell the user of an error: ours speak for themselves, others are named.
+
+    Parameters
+    ----------
+    error : BaseException
+        What went wrong.
+
+    Returns
+    -------
+    str
+        One line.
+    """
+    if isinstance(error, PixtraceError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; take a smaller factor"
+    return f"unexpected {type(error).__name__}: {error} (run again with -vv for the traceback, and please report it)"
+
+
+def _check(options: Options) -> None:
+    """Refuse at once what cannot work for any file, and make the output folder."""
+    if options.preset is not None:
+        from pixtrace.trace.params import TraceParams
+
+        options.params_for(TraceParams.preset(options.preset))
+    if options.plot:
+        from importlib.util import find_spec
+
+        if find_spec("matplotlib") is None:
+            msg = "--plot needs matplotlib, which is not installed; install the extra: pip install 'pixtrace[plot]'"
+            raise MissingExtraError(msg)
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"cannot make the output folder {options.output}: {error.strerror or error}; choose another with -o"
+        raise OutputError(msg) from error
+
+
+def _collect(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Return the input files, each once, and the arguments that lead to none."""
+    from pixtrace.io.collect import collect_inputs
+
+    inputs: dict[Path, Path] = {}
+    failures: list[str] = []
+    for argument in arguments:
+        try:
+            for path in collect_inputs([argument]):
+                inputs.setdefault(path.resolve(), path)
+        except PixtraceError as error:
+            failures.append(_failure(argument, error))
+    return list(inputs.values()), failures
+
+
+def _failure(name: str, error: Exception) -> str:
+    """Report an error at once, and return the line for the list at the end."""
+    reason = describe(error)
+    # Our own messages often begin with the file's name; once is enough.
+    line = reason if name in reason else f"{name}: {reason}"
+    _log.error("%s", line, exc_info=error if _log.isEnabledFor(logging.DEBUG) else None)
+    return line
+
+
+def _process(path: Path, options: Options, terminal: Terminal, written: dict[Path, Path]) -> str:
+    """Process one file and return the line about it."""
+    from pixtrace.io import open_exposure
+    from pixtrace.io.atomic import check_output
+
+    started = time.perf_counter()
+    with terminal.progress(path.name) as progress, open_exposure(path, preset=options.preset) as exposure:
+        target = options.output / exposure.output_name(options.factor)
+        picture = target.with_suffix(".png")
+        if target in written:
+            msg = f"its result would be called {target}, as that of {written[target]}; use different folders (-o)"
+            raise OutputExistsError(msg)
+        for output in (target, picture) if options.plot else (target,):
+            check_output(output, overwrite=options.overwrite)
+        _log.info("%s: %s, %d image(s)", path, exposure.kind, len(exposure.images))
+        results = _oversample(exposure, options, progress)
+        _log.info("%s: computed after %.2f s", path, time.perf_counter() - started)
+        files = exposure.save(
+            results, target, overwrite=options.overwrite, intermediate=options.save_intermediate_results
+        )
+        written[target] = path
+        _log.info("%s: wrote %s", path, ", ".join(map(str, files)))
+        if options.plot:
+            _plot(exposure, results, picture, options)
+            _log.info("%s: drew %s", path, picture)
+    return f"{path.name}: {_summary(results)}, {time.perf_counter() - started:.2f} s -> {target}"
+
+
+def _oversample(
+    exposure: Exposure, options: Options, progress: Callable[[int, int], None] | None
+) -> list[OversampledImage]:
+    """Return the result of each image of an exposure."""
+    from pixtrace.trace.exposure import oversample_image
+
+    params = options.params_for(exposure.params)
+    _log.debug("%s: %s", exposure.name, params)
+    return [
+        oversample_image(
+            image,
+            options.factor,
+            params,
+            alpha_os=None if options.factor == 1.0 else exposure.alpha_os(index, options.factor),
+            n_threads=options.threads,
+            progress=progress,
+            intermediate=options.save_intermediate_results,
+        )
+        for index, image in enumerate(exposure.images)
+    ]
+
+
+def _plot(exposure: Exposure, results: Sequence[OversampledImage], path: Path, options: Options) -> None:
+    """Draw the image with the most fitted columns."""
+    from pixtrace.plots import exposure_figure, save_figure
+
+    index = max(range(len(results)), key=lambda i: results[i].summary.n_columns_fitted)
+    image: SpectralImage = exposure.images[index]
+    title = exposure.name if len(results) == 1 or not image.name else f"{exposure.name}   {image.name}"
+    figure = exposure_figure(image, results[index], title=title)
+    save_figure(figure, path, overwrite=options.overwrite)
+
+
+def _summary(results: Sequence[OversampledImage]) -> str:
+    """Return what was done, all images of a file together."""
+    parts = [result.summary for result in results]
+    regions = sum(part.n_regions for part in parts)
+    fitted = sum(part.n_regions_fitted for part in parts)
+    columns = sum(part.n_columns_fitted for part in parts)
+    reused = sum(part.n_columns_reused for part in parts)
+    skipped = sum(part.n_columns_skipped for part in parts)
+    filled = sum(part.n_pixels_filled for part in parts)
+    return (
+        f"{fitted} of {regions} regions fitted; {columns} columns fitted, {reused} reused, {skipped} skipped; "
+        f"{filled} pixels filled"
+    )

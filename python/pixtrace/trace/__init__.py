@@ -1,0 +1,40 @@
+"""Trace models of slit and integral-field spectra: fit them, evaluate them, oversample with them.
+
+Arrays are oriented with the spatial axis y along axis 0 and the dispersion axis x along axis 1; `alpha` is the
+coordinate along the slice, and `region_map` holds the number of the slice or slit of each pixel, 0 between them.
+NaN marks missing data.
+
+Two ways in: `fit_all_regions` and its kin work on plain arrays, one job each; `oversample_image` takes a
+`SpectralImage` with all its planes through the whole job, with the parameters of a `TraceParams` preset.
+"""
+
+from pixtrace.trace.bspline import BSpline
+from pixtrace.trace.exposure import FittedImage, OversampledImage, fit_image, oversample_image
+from pixtrace.trace.fit import fit_2d_spline_trace, fit_all_regions
+from pixtrace.trace.image import SpectralImage
+from pixtrace.trace.model import ColumnTrace, RegionTrace, TraceModel
+from pixtrace.trace.oversample import OversampledFlux, TraceImage, linear_oversample, oversample_flux, trace_image
+from pixtrace.trace.params import PRESETS, TraceParams
+from pixtrace.trace.result import TraceSummary
+
+__all__ = [
+    "PRESETS",
+    "BSpline",
+    "ColumnTrace",
+    "FittedImage",
+    "OversampledFlux",
+    "OversampledImage",
+    "RegionTrace",
+    "SpectralImage",
+    "TraceImage",
+    "TraceModel",
+    "TraceParams",
+    "TraceSummary",
+    "fit_2d_spline_trace",
+    "fit_all_regions",
+    "fit_image",
+    "linear_oversample",
+    "oversample_flux",
+    "oversample_image",
+    "trace_image",
+]

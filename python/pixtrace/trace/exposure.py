@@ -1,0 +1,328 @@
+"""From the planes of an exposure to its oversampled planes: thresholds, fit, oversampling, errors, data quality.
+
+This is what the ``adaptive_trace_model`` step of jwst does between reading and writing, on arrays. Where the two differ
+on purpose: a negative mean is given back once to every plane that it was taken from; all planes of a flux-density image
+are scaled; a pixel that data quality marks DO_NOT_USE is not used even if its flux is finite; and a pixel filled by the
+model is marked FLUX_ESTIMATED whether or not its missing flux had been marked.
+"""
+
+from __future__ import annotations
+
+import math
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pixtrace.exceptions import DataError, ParameterError, ShapeError
+from pixtrace.trace.companions import companions, native_dq, usable_flux
+from pixtrace.trace.fit import fit_all_regions
+from pixtrace.trace.oversample import _check_memory, alpha_on_grid, nearest_rows, oversample_planes, trace_planes
+from pixtrace.trace.result import FittedImage, OversampledImage, TraceSummary, summarise
+from pixtrace.trace.thresholds import clipped_mean_std, thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from pixtrace.trace.image import FloatPlane, LabelPlane, SpectralImage
+    from pixtrace.trace.params import TraceParams
+    from pixtrace.trace.thresholds import Thresholds
+
+    Progress = Callable[[int, int], object]
+
+__all__ = ["FittedImage", "OversampledImage", "TraceSummary", "fit_image", "oversample_image", "trace_image_planes"]
+
+
+def fit_image(
+    image: SpectralImage, params: TraceParams, *, n_threads: int | None = None, progress: Progress | None = None
+) -> FittedImage:
+    """Fit the spline model of every region of an image that is bright enough.
+
+    Parameters
+    ----------
+    image : SpectralImage
+        The image. Pixels with DO_NOT_USE are left out, whatever their flux.
+    params : TraceParams
+        How.
+    n_threads : int, optional
+        Number of threads; None uses as many as there are cores. The result does not depend on it.
+    progress : callable, optional
+        Called with the number of columns done and of columns to do.
+
+    Returns
+    -------
+    FittedImage
+        The model; empty if no region is bright enough.
+
+    Raises
+    ------
+    DataError
+        A threshold on signal to noise is asked for, and the image has no error plane.
+    """
+    start = perf_counter()
+    good = usable_flux(image)
+    offset = _negative_mean(good, image.region_map)
+    flux = good - good.dtype.type(offset) if offset else good
+    levels = _thresholds(image, flux, params)
+    model = fit_all_regions(
+        flux,
+        image.error,
+        image.alpha,
+        image.region_map,
+        peak_threshold=levels.peak,
+        snr_threshold=levels.snr,
+        n_threads=n_threads,
+        progress=progress,
+        **params.fit_kwargs(image.shape[1]),
+    )
+    return FittedImage(model=model, offset=offset, thresholds=levels, seconds=perf_counter() - start)
+
+
+def trace_image_planes(
+    image: SpectralImage,
+    params: TraceParams,
+    *,
+    fitted: FittedImage | None = None,
+    n_threads: int | None = None,
+    progress: Progress | None = None,
+) -> OversampledImage:
+    """Make the trace of an image at its own pixels (factor 1); the data stay as they are.
+
+    Parameters
+    ----------
+    image : SpectralImage
+        The image; may be a time series.
+    params : TraceParams
+        How.
+    fitted : FittedImage, optional
+        What `fit_image` made of this image with these parameters, if it is there already.
+    n_threads : int, optional
+        Number of threads; None uses as many as there are cores. The result does not depend on it.
+    progress : callable, optional
+        Called with the number of steps done and of steps to do.
+
+    Returns
+    -------
+    OversampledImage
+        With `trace_used` and `full_trace` (float32), and for the rest the planes of the input.
+
+    Raises
+    ------
+    DataError
+        See `fit_image`.
+    """
+    fitted = fitted or fit_image(image, params, n_threads=n_threads, progress=progress)
+    start = perf_counter()
+    trace = trace_planes(
+        fitted.model,
+        image.region_map,
+        image.alpha,
+        slope_limit=params.oversample_kwargs()["slope_limit"],
+        pad=params.pad,
+        dtype=np.float32,
+        n_threads=n_threads,
+    )
+    _add_to_all(fitted.offset, trace.trace_used, trace.full_trace)
+    return OversampledImage(
+        name=image.name,
+        factor=1.0,
+        params=params,
+        flux=image.flux,
+        error=image.error,
+        dq=native_dq(image, usable_flux(image)) if image.dq is None else image.dq,
+        region_map=image.region_map,
+        alpha=image.alpha,
+        wavelength=image.wavelength,
+        variances=image.variances,
+        trace_used=trace.trace_used,
+        full_trace=trace.full_trace,
+        model=fitted.model,
+        summary=summarise(image, fitted, 0, perf_counter() - start),
+    )
+
+
+def oversample_image(
+    image: SpectralImage,
+    factor: float,
+    params: TraceParams,
+    *,
+    alpha_os: npt.NDArray[np.float64] | None = None,
+    fitted: FittedImage | None = None,
+    n_threads: int | None = None,
+    progress: Progress | None = None,
+    intermediate: bool = False,
+) -> OversampledImage:
+    """Fit an image and oversample it along its slices, with errors, variances and data quality.
+
+    Parameters
+    ----------
+    image : SpectralImage
+        The image.
+    factor : float
+        Oversampling factor, at least 1, not necessarily an integer. With 1 the flux is not touched and only the trace
+        is made, as by `trace_image_planes`.
+    params : TraceParams
+        How.
+    alpha_os : ndarray of float64, shape (ceil(n_y * factor), n_x), optional
+        Alpha at the centres of the oversampled pixels; None interpolates the image's alpha along each column.
+    fitted : FittedImage, optional
+        What `fit_image` made of this image with these parameters, if it is there already.
+    n_threads : int, optional
+        Number of threads; None uses as many as there are cores. The result does not depend on it.
+    progress : callable, optional
+        Called with the number of steps done and of steps to do.
+    intermediate : bool, optional
+        Whether the full trace, the linear image and the residual are kept.
+
+    Returns
+    -------
+    OversampledImage
+        The planes. An image without regions gives NaN everywhere.
+
+    Raises
+    ------
+    ParameterError
+        `factor` is not a finite number of at least 1, or the image is a time series and `factor` is not 1.
+    ShapeError
+        `alpha_os` does not have the shape of the result.
+    MemoryLimitError
+        The result would be larger than any ordinary machine's memory.
+    DataError
+        See `fit_image`.
+
+    Notes
+    -----
+    The error of a pixel is interpolated linearly, and multiplied by ``0.23 factor + 0.77`` to make up for the
+    correlation of neighbouring pixels, which is not recorded; variances are treated alike, through their square roots.
+    """
+    _check_factor(image, factor)
+    if factor == 1:
+        return trace_image_planes(image, params, fitted=fitted, n_threads=n_threads, progress=progress)
+    shape_os = (nearest_rows(image.shape[0], factor, flipped=image.flipped).size, image.shape[1])
+    if alpha_os is None:
+        alpha_os = alpha_on_grid(image.alpha, image.region_map, factor, flipped=image.flipped, n_threads=n_threads)
+    if alpha_os.shape != shape_os:
+        msg = f"alpha_os of {image.label} has shape {alpha_os.shape}; expected {shape_os} for factor {factor:g}"
+        raise ShapeError(msg)
+    stages = _Stages(progress, 1 if fitted else 2)
+    fitted = fitted or fit_image(image, params, n_threads=n_threads, progress=stages.next())
+    start = perf_counter()
+    good = usable_flux(image)
+    planes = oversample_planes(
+        fitted.model,
+        good - good.dtype.type(fitted.offset) if fitted.offset else good,
+        image.alpha,
+        image.region_map,
+        factor,
+        alpha_os,
+        **params.oversample_kwargs(),
+        flipped=image.flipped,
+        dtype=image.flux.dtype,
+        want=("trace_used", "full_trace", "linear_flux", "residual_flux") if intermediate else ("trace_used",),
+        n_threads=n_threads,
+        progress=stages.next(),
+    )
+    _add_to_all(fitted.offset, planes.flux_os, planes.trace_used, planes.full_trace, planes.linear_flux)
+    if image.flux_is_density:
+        _divide_all(
+            factor, planes.flux_os, planes.trace_used, planes.full_trace, planes.linear_flux, planes.residual_flux
+        )
+    rest = companions(
+        image,
+        good,
+        planes.flux_os,
+        factor,
+        require_ngood=params.oversample_require_ngood,
+        n_threads=n_threads,
+    )
+    wavelength = image.wavelength
+    if wavelength is not None:
+        wavelength = alpha_on_grid(wavelength, image.region_map, factor, flipped=image.flipped)
+    return OversampledImage(
+        name=image.name,
+        factor=float(factor),
+        params=params,
+        flux=planes.flux_os,
+        error=rest.error,
+        dq=rest.dq,
+        region_map=rest.region_map,
+        alpha=alpha_os,
+        wavelength=wavelength,
+        variances=rest.variances,
+        trace_used=planes.trace_used,
+        full_trace=planes.full_trace if intermediate else None,
+        linear_flux=planes.linear_flux if intermediate else None,
+        residual_flux=planes.residual_flux if intermediate else None,
+        model=fitted.model,
+        summary=summarise(image, fitted, rest.n_filled, perf_counter() - start),
+    )
+
+
+class _Stages:
+    """Shows a caller who watches one bar the progress of several calls."""
+
+    def __init__(self, progress: Progress | None, n_stages: int) -> None:
+        self._progress = progress
+        self._n_stages = n_stages
+        self._stage = 0
+
+    def next(self) -> Progress | None:
+        """Return what to hand to the next call."""
+        progress, stage = self._progress, self._stage
+        self._stage += 1
+        if progress is None:
+            return None
+
+        def report(done: int, total: int) -> None:
+            progress(stage * total + done, self._n_stages * total)
+
+        return report
+
+
+def _negative_mean(flux: FloatPlane, region_map: LabelPlane) -> float:
+    """Return the clipped mean of the flux in all regions if it is negative, else 0."""
+    mean, _ = clipped_mean_std(flux[region_map > 0])
+    return min(mean, 0.0) if math.isfinite(mean) else 0.0
+
+
+def _thresholds(image: SpectralImage, flux: FloatPlane, params: TraceParams) -> Thresholds:
+    """Return the levels that a region has to pass."""
+    levels = thresholds(flux, image.region_map, params, name=image.label)
+    if levels.snr is not None and image.error is None:
+        msg = (
+            f"{image.label} has no error plane, and the fit threshold is one on signal to noise; give the "
+            "errors, or choose threshold='peak' or fit_threshold=0"
+        )
+        raise DataError(msg)
+    return levels
+
+
+def _check_factor(image: SpectralImage, factor: float) -> None:
+    """Complain about a factor that makes no sense, or no image that fits into memory."""
+    if not math.isfinite(factor) or factor < 1:
+        msg = f"factor = {factor}; it must be a finite number of at least 1"
+        raise ParameterError(msg)
+    if factor != 1 and image.n_integrations > 1:
+        msg = (
+            f"{image.label} is a time series of {image.n_integrations} integrations; only its trace can be "
+            f"made (factor 1), not an image oversampled by {factor:g}"
+        )
+        raise ParameterError(msg)
+    # flux, trace, region numbers and data quality in 4 bytes each, alpha in 8; and the rest
+    n_planes = 6 + (image.error is not None) + len(image.variances) + 2 * (image.wavelength is not None)
+    _check_memory(image.flux, factor, itemsize=4, n_planes=n_planes)
+
+
+def _add_to_all(offset: float, *planes: FloatPlane) -> None:
+    """Add a number to planes in place, to each once even if two names stand for one array."""
+    if offset:
+        for plane in {id(plane): plane for plane in planes}.values():
+            np.add(plane, plane.dtype.type(offset), out=plane)
+
+
+def _divide_all(divisor: float, *planes: FloatPlane) -> None:
+    """Divide planes in place, each once even if two names stand for one array."""
+    for plane in {id(plane): plane for plane in planes}.values():
+        np.divide(plane, plane.dtype.type(divisor), out=plane)

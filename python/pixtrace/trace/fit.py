@@ -1,0 +1,233 @@
+"""Fits of trace models."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pixtrace import _native
+from pixtrace._arrays import as_count, as_floating, as_labels, as_real, check_shape
+from pixtrace.exceptions import ShapeError
+from pixtrace.trace.model import RegionTrace, TraceModel
+
+if TYPE_CHECKING:
+    from pixtrace._native import FitArguments
+
+__all__ = ["fit_2d_spline_trace", "fit_all_regions"]
+
+
+def fit_all_regions(
+    flux: npt.ArrayLike,
+    error: npt.ArrayLike | None,
+    alpha: npt.ArrayLike,
+    region_map: npt.ArrayLike,
+    *,
+    peak_threshold: Mapping[int, float] | None = None,
+    snr_threshold: float | None = None,
+    n_threads: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    lrange: int = 50,
+    col_index: Sequence[int] | npt.NDArray[np.integer] | None = None,
+    space_ratio: float = 1.2,
+    sigma_low: float = 2.5,
+    sigma_high: float = 2.5,
+    fit_iter: int = 3,
+    require_ngood: int | None = None,
+    spline_bkpt: int | None = None,
+    auto_ngood_factor: float = 0.5,
+    auto_bkpt_factor: float = 2.0,
+) -> TraceModel:
+    """Fit the spatial profile of every slice or slit with cubic B-splines, column by column.
+
+    A region is fitted if its cross-dispersion profile passes a threshold. Edges of the slit with large errors and no
+    signal are left out, each column is normalised to a sum of one, and a spline is fitted to the columns around each
+    column, with rejection of outliers. Where that fails, the spline of the column fitted before is taken over.
+
+    Parameters
+    ----------
+    flux : array_like, shape (n_y, n_x)
+        Flux, in any unit. Axis 0 is the spatial axis, axis 1 the dispersion axis. NaN and infinities are missing data.
+        Its precision (float32 or float64) is that of knots, sums and alpha, as in jwst.
+    error : array_like, shape (n_y, n_x), or None
+        Error of the flux. Pixels without a finite positive error stay out of the profile, though not of the fit.
+        With None all pixels count as equally good, with an error of one.
+    alpha : array_like, shape (n_y, n_x)
+        Coordinate along the slice [arcsec, or any unit]; NaN and infinities are missing data.
+    region_map : array_like of int, shape (n_y, n_x)
+        Number of the slice or slit of each pixel; zero and below are between regions.
+    peak_threshold : mapping of int to float, optional
+        Fit a region if its profile is brighter than this somewhere, by region number [unit of `flux`].
+    snr_threshold : float, optional
+        Fit a region if the signal-to-noise ratio of its profile is higher than this somewhere. With neither threshold
+        all regions are fitted.
+    n_threads : int, optional
+        Number of threads; by default one for each core, or the environment variable ``RAYON_NUM_THREADS``. The result
+        does not depend on it.
+    progress : callable, optional
+        Called now and then as ``progress(columns_done, columns_in_all)``.
+    lrange : int
+        Half-width of the window: a column is fitted together with `lrange` columns to the left and one less to the
+        right.
+    col_index : sequence of int, optional
+        Columns to fit, in this order; by default all, from left to right.
+    space_ratio : float
+        Refuse a fit if its points have gaps wider than this many knot spacings.
+    sigma_low, sigma_high : float
+        Reject points this many standard deviations below and above the fit.
+    fit_iter : int
+        Number of rounds of fitting, with a rejection between each two.
+    require_ngood : int, optional
+        Fit columns with more good pixels than this; by default `auto_ngood_factor` times the length of the slice in
+        pixels.
+    spline_bkpt : int, optional
+        Number of knot spacings along the slice; by default `auto_bkpt_factor` times its length in pixels.
+    auto_ngood_factor, auto_bkpt_factor : float
+        See `require_ngood` and `spline_bkpt`.
+
+    Returns
+    -------
+    TraceModel
+        Region number to `RegionTrace`; regions below the thresholds are there, and empty.
+
+    Raises
+    ------
+    ShapeError, DtypeError
+        If the planes differ in shape, or are not numbers.
+    ParameterError
+        If a parameter lies outside its range, or a region has no entry in `peak_threshold`.
+
+    Notes
+    -----
+    The method is that of Law & Clarke (2026, AJ 171, 304).
+    """
+    native_flux = as_floating(flux, "flux")
+    native_error = None if error is None else as_floating(error, "error", dtype=native_flux.dtype)
+    peaks = None
+    if peak_threshold is not None:
+        peaks = {as_count(label, "peak_threshold"): as_real(value, "peak_threshold") for label, value in peak_threshold.items()}
+    native = _native.fit_all_regions(
+        native_flux,
+        native_error,
+        as_floating(alpha, "alpha", dtype=np.float64),
+        as_labels(region_map, "region_map"),
+        peak_threshold=peaks,
+        snr_threshold=None if snr_threshold is None else as_real(snr_threshold, "snr_threshold"),
+        fit=_arguments(
+            lrange=lrange,
+            col_index=col_index,
+            space_ratio=space_ratio,
+            sigma_low=sigma_low,
+            sigma_high=sigma_high,
+            fit_iter=fit_iter,
+            require_ngood=require_ngood,
+            spline_bkpt=spline_bkpt,
+            auto_ngood_factor=auto_ngood_factor,
+            auto_bkpt_factor=auto_bkpt_factor,
+        ),
+        n_threads=None if n_threads is None else as_count(n_threads, "n_threads", least=1),
+        progress=progress,
+    )
+    return TraceModel(native)
+
+
+def fit_2d_spline_trace(
+    flux: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    fit_scale: npt.ArrayLike | None = None,
+    lrange: int = 50,
+    col_index: Sequence[int] | npt.NDArray[np.integer] | None = None,
+    space_ratio: float = 1.2,
+    sigma_low: float = 2.5,
+    sigma_high: float = 2.5,
+    fit_iter: int = 3,
+    require_ngood: int | None = None,
+    spline_bkpt: int | None = None,
+    auto_ngood_factor: float = 0.5,
+    auto_bkpt_factor: float = 2.0,
+) -> RegionTrace:
+    """Fit the trace of one slice or slit: no profile, no threshold, no trimming of edges.
+
+    Parameters
+    ----------
+    flux, alpha : array_like, shape (n_y, n_x)
+        Flux, and coordinate along the slice; NaN outside of the slice and where data are missing.
+    fit_scale : array_like, shape (n_x,), optional
+        What to divide each column by before the fit; by default the sum of its finite flux. Zero or NaN leaves the
+        column's data out.
+    lrange, col_index, space_ratio, sigma_low, sigma_high, fit_iter, require_ngood, spline_bkpt : optional
+        As in `fit_all_regions`.
+    auto_ngood_factor, auto_bkpt_factor : float
+        As in `fit_all_regions`.
+
+    Returns
+    -------
+    RegionTrace
+        Column index to `ColumnTrace`.
+
+    Raises
+    ------
+    ShapeError, DtypeError, ParameterError
+        As in `fit_all_regions`.
+    """
+    native_flux = as_floating(flux, "flux")
+    native_alpha = as_floating(alpha, "alpha", dtype=np.float64)
+    check_shape(native_alpha, native_flux.shape, "alpha", "flux")
+    sums = None
+    if fit_scale is not None:
+        sums = as_floating(fit_scale, "fit_scale", ndim=1, dtype=np.float64)
+        check_shape(sums, native_flux.shape[1:], "fit_scale", "flux")
+    native = _native.fit_region(
+        native_flux,
+        native_alpha,
+        sums,
+        fit=_arguments(
+            lrange=lrange,
+            col_index=col_index,
+            space_ratio=space_ratio,
+            sigma_low=sigma_low,
+            sigma_high=sigma_high,
+            fit_iter=fit_iter,
+            require_ngood=require_ngood,
+            spline_bkpt=spline_bkpt,
+            auto_ngood_factor=auto_ngood_factor,
+            auto_bkpt_factor=auto_bkpt_factor,
+        ),
+        n_threads=None,
+        progress=None,
+    )
+    return RegionTrace(native.table(1))
+
+
+def _arguments(
+    *,
+    lrange: int,
+    col_index: Sequence[int] | npt.NDArray[np.integer] | None,
+    space_ratio: float,
+    sigma_low: float,
+    sigma_high: float,
+    fit_iter: int,
+    require_ngood: int | None,
+    spline_bkpt: int | None,
+    auto_ngood_factor: float,
+    auto_bkpt_factor: float,
+) -> "FitArguments":
+    columns = None
+    if col_index is not None:
+        array = np.asarray(col_index)
+        if array.ndim != 1:
+            msg = f"`col_index` has shape {array.shape}; expected a sequence of column numbers"
+            raise ShapeError(msg)
+        columns = [as_count(column, "col_index", least=0) for column in array.tolist()]
+    return {
+        "lrange": as_count(lrange, "lrange", least=1),
+        "col_index": columns,
+        "space_ratio": as_real(space_ratio, "space_ratio"),
+        "sigma_low": as_real(sigma_low, "sigma_low"),
+        "sigma_high": as_real(sigma_high, "sigma_high"),
+        "fit_iter": as_count(fit_iter, "fit_iter", least=1),
+        "require_ngood": None if require_ngood is None else as_count(require_ngood, "require_ngood", least=0),
+        "spline_bkpt": None if spline_bkpt is None else as_count(spline_bkpt, "spline_bkpt", least=1),
+        "auto_ngood_factor": as_real(auto_ngood_factor, "auto_ngood_factor"),
+        "auto_bkpt_factor": as_real(auto_bkpt_factor, "auto_bkpt_factor"),
+    }

@@ -1,0 +1,262 @@
+"""Trace models: which spline describes which column, how bright, and where it is valid."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pixtrace import _native
+from pixtrace.trace.bspline import BSpline
+
+if TYPE_CHECKING:
+    from pixtrace.trace.oversample import OversampledFlux, TraceImage
+
+__all__ = ["ColumnTrace", "RegionTrace", "TraceModel"]
+
+_T = TypeVar("_T")
+
+Table: TypeAlias = tuple[
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnTrace:
+    """The trace in one detector column; also to be had as ``trace["model"]``, ``["scale"]`` and ``["bounds"]``.
+
+    Attributes
+    ----------
+    model : BSpline
+        Spatial profile against alpha, for a column whose flux sums to one. Columns that share a fit share the object.
+    scale : float
+        What `model` is to be multiplied by to give the flux of this column.
+    bounds : tuple of float
+        Lowest and highest alpha at which the model is valid.
+    """
+
+    model: BSpline
+    scale: float
+    bounds: tuple[float, float]
+
+    def __getitem__(self, key: str) -> BSpline | float | tuple[float, float]:
+        """Return the attribute of this name, as from the dictionaries of jwst."""
+        match key:
+            case "model":
+                return self.model
+            case "scale":
+                return self.scale
+            case "bounds":
+                return self.bounds
+            case _:
+                raise KeyError(key)
+
+    def keys(self) -> tuple[str, str, str]:
+        """Names that can stand in the brackets."""
+        return ("model", "scale", "bounds")
+
+
+class RegionTrace(Mapping[int, ColumnTrace]):
+    """The trace of one region: column index to `ColumnTrace`, in the order in which the columns were fitted.
+
+    A column that could not be fitted is absent.
+    """
+
+    __slots__ = ("_bounds", "_position", "_scale", "_spline", "_splines", "_table")
+
+    def __init__(self, table: Table) -> None:
+        columns, spline, scale, bounds, n_knots, knots, coefficients = table
+        for array in table:
+            array.flags.writeable = False
+        self._table = table
+        self._position = {column: i for i, column in enumerate(columns.tolist())}
+        self._spline: list[int] = spline.tolist()
+        self._scale: list[float] = scale.tolist()
+        self._bounds: list[tuple[float, float]] = [(low, high) for low, high in bounds.tolist()]
+        ends = np.cumsum(n_knots).tolist()
+        starts = [0, *ends]
+        self._splines = [
+            BSpline._trusted(knots[a:b], coefficients[a - 4 * i : b - 4 * (i + 1)])
+            for i, (a, b) in enumerate(zip(starts, ends, strict=False))
+        ]
+
+    def __getitem__(self, column: int) -> ColumnTrace:
+        """Return the trace of a column."""
+        i = self._position[column]
+        return ColumnTrace(self._splines[self._spline[i]], self._scale[i], self._bounds[i])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._position)
+
+    def __len__(self) -> int:
+        return len(self._position)
+
+    @property
+    def n_fits(self) -> int:
+        """Number of distinct splines."""
+        return len(self._splines)
+
+    @property
+    def models(self) -> Mapping[int, BSpline]:
+        """Spline by column."""
+        return _View(self, lambda i: self._splines[self._spline[i]])
+
+    @property
+    def scales(self) -> Mapping[int, float]:
+        """Scale by column."""
+        return _View(self, self._scale.__getitem__)
+
+    @property
+    def bounds(self) -> Mapping[int, tuple[float, float]]:
+        """Lowest and highest valid alpha by column."""
+        return _View(self, self._bounds.__getitem__)
+
+    def __reduce__(self) -> tuple[type["RegionTrace"], tuple[Table]]:
+        return RegionTrace, (self._table,)
+
+    def __repr__(self) -> str:
+        return f"<RegionTrace: {len(self)} columns, {self.n_fits} fits>"
+
+
+class _View(Mapping[int, _T], Generic[_T]):
+    """One of the three things a `RegionTrace` knows of each column."""
+
+    __slots__ = ("_region", "_value")
+
+    def __init__(self, region: RegionTrace, value: Callable[[int], _T]) -> None:
+        self._region = region
+        self._value = value
+
+    def __getitem__(self, column: int) -> _T:
+        return self._value(self._region._position[column])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._region)
+
+    def __len__(self) -> int:
+        return len(self._region)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+class TraceModel(Mapping[int, RegionTrace]):
+    """Trace models of the regions of one exposure: region label to `RegionTrace`, by rising label.
+
+    Made by `fit_all_regions`. A region that was too faint to be fitted is there, and empty.
+
+    Attributes
+    ----------
+    spline_models : Mapping of int to Mapping of int to BSpline
+        Spline by region and column.
+    spline_scales : Mapping of int to Mapping of int to float
+        Scale by region and column.
+    spline_bounds : Mapping of int to Mapping of int to tuple of float
+        Valid range of alpha by region and column.
+    """
+
+    def __init__(self, native: "_native.TraceModel") -> None:
+        self._native = native
+        self._labels = tuple(native.labels())
+        self._regions: dict[int, RegionTrace] = {}
+
+    def __getitem__(self, region: int) -> RegionTrace:
+        """Return the trace of a region."""
+        if region not in self._labels:
+            raise KeyError(region)
+        label = int(region)
+        if label not in self._regions:
+            self._regions[label] = RegionTrace(self._native.table(label))
+        return self._regions[label]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._labels)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    @cached_property
+    def n_columns(self) -> int:
+        """Number of columns that have a trace, over all regions."""
+        return sum(len(region) for region in self.values())
+
+    @cached_property
+    def n_fits(self) -> int:
+        """Number of distinct splines, over all regions."""
+        return sum(region.n_fits for region in self.values())
+
+    @property
+    def spline_models(self) -> Mapping[int, Mapping[int, BSpline]]:
+        """Spline by region and column."""
+        return {label: region.models for label, region in self.items()}
+
+    @property
+    def spline_scales(self) -> Mapping[int, Mapping[int, float]]:
+        """Scale by region and column."""
+        return {label: region.scales for label, region in self.items()}
+
+    @property
+    def spline_bounds(self) -> Mapping[int, Mapping[int, tuple[float, float]]]:
+        """Valid range of alpha by region and column."""
+        return {label: region.bounds for label, region in self.items()}
+
+    def oversample(
+        self,
+        flux: npt.ArrayLike,
+        alpha: npt.ArrayLike,
+        region_map: npt.ArrayLike,
+        oversample_factor: float,
+        alpha_os: npt.ArrayLike,
+        *,
+        require_ngood: int = 10,
+        slope_limit: float = 0.1,
+        psf_optimal: bool = False,
+        trim_ends: bool = False,
+        pad: float = 3,
+    ) -> "OversampledFlux":
+        """Oversample a flux image with this model, each spline within its own bounds.
+
+        Parameters and result are those of `pixtrace.trace.oversample_flux`.
+        """
+        from pixtrace.trace.oversample import oversample_planes
+
+        return oversample_planes(
+            self,
+            flux,
+            alpha,
+            region_map,
+            oversample_factor,
+            alpha_os,
+            require_ngood=require_ngood,
+            slope_limit=slope_limit,
+            psf_optimal=psf_optimal,
+            trim_ends=trim_ends,
+            pad=pad,
+        )
+
+    def trace_image(
+        self, region_map: npt.ArrayLike, alpha: npt.ArrayLike, *, slope_limit: float = 0.1, pad: float = 3
+    ) -> "TraceImage":
+        """Evaluate this model on the detector's own pixels; see `pixtrace.trace.trace_image`."""
+        from pixtrace.trace.oversample import trace_image
+
+        return trace_image(self, region_map, alpha, slope_limit=slope_limit, pad=pad)
+
+    def __reduce__(self) -> tuple[Callable[[dict[int, Table]], "TraceModel"], tuple[dict[int, Table]]]:
+        return _from_tables, ({label: self._native.table(label) for label in self._labels},)
+
+    def __repr__(self) -> str:
+        return f"<TraceModel: {len(self)} regions, {self.n_columns} columns, {self.n_fits} fits>"
+
+
+def _from_tables(tables: dict[int, Table]) -> TraceModel:
+    return TraceModel(_native.TraceModel.from_tables(tables))
+

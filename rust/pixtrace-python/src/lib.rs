@@ -1,0 +1,36 @@
+//! The extension module `pixtrace._native`: arrays and numbers in, arrays and numbers out.
+//!
+//! One thin file per job; no arithmetic. Argument names are those of the Python layer, which holds prose and defaults.
+
+mod error;
+mod evaluate;
+mod fit;
+mod model;
+mod oversample;
+mod planes;
+mod run;
+
+use pyo3::prelude::*;
+
+/// The Rust core of pixtrace.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::evaluate::{
+        alpha_on_grid, compact_mask, crossdisp_profile, evaluate_spline, fine_rows, fit_spline,
+        nearest_rows, trim_edges,
+    };
+    #[pymodule_export]
+    use crate::fit::{fit_all_regions, fit_region};
+    #[pymodule_export]
+    use crate::model::PyTraceModel;
+    #[pymodule_export]
+    use crate::oversample::{linear_oversample, oversample, trace_image};
+
+    use super::{Bound, PyModule, PyModuleMethods, PyResult};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,72 @@
+//! What can be wrong with the input of this crate.
+
+/// Why a call was refused or ended early. Fields carry the facts, the message carries the remedy.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A plane does not have the shape it must share with another one.
+    #[error(
+        "`{plane}` has shape {found:?}; expected {expected:?}, the shape that goes with `{of}`"
+    )]
+    ShapeMismatch {
+        /// Name of the plane at fault.
+        plane: &'static str,
+        /// Its shape.
+        found: [usize; 2],
+        /// The shape it should have.
+        expected: [usize; 2],
+        /// The plane or parameter that sets the expected shape.
+        of: &'static str,
+    },
+    /// A vector does not have the length it must share with another one.
+    #[error("`{name}` has {found} elements; expected {expected}")]
+    LengthMismatch {
+        /// Name of the vector at fault.
+        name: &'static str,
+        /// Its length.
+        found: usize,
+        /// The length it should have.
+        expected: usize,
+    },
+    /// A parameter lies outside the range in which the method is defined.
+    #[error("`{name}` = {value}; it must be {must_be}")]
+    Parameter {
+        /// Name of the parameter.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// The range it must lie in.
+        must_be: &'static str,
+    },
+    /// A region has no entry in the table of peak thresholds.
+    #[error(
+        "region {region} has no entry in `peak_threshold`; give one for every region of the map"
+    )]
+    MissingThreshold {
+        /// Label of the region.
+        region: i32,
+    },
+    /// A column number points outside the image.
+    #[error("`col_index` holds column {column}; the image has {n_columns} columns, counted from 0")]
+    ColumnOutside {
+        /// The column number.
+        column: i64,
+        /// Number of columns in the image.
+        n_columns: usize,
+    },
+    /// A B-spline whose knots, coefficients and degree do not fit together.
+    #[error("not a cubic B-spline: {reason}")]
+    Spline {
+        /// What does not fit.
+        reason: &'static str,
+    },
+    /// The data points do not allow the fit that was asked for.
+    #[error("cannot fit a spline: {reason}")]
+    Unfittable {
+        /// What is missing.
+        reason: &'static str,
+    },
+    /// The caller asked to stop.
+    #[error("stopped on request")]
+    Cancelled,
+}

@@ -1,0 +1,269 @@
+//! Least-squares fit of a cubic B-spline to sorted points.
+//!
+//! Between two knots every basis function is a cubic polynomial, so all that the normal equations need of the points
+//! there is the sums of the powers `v^0 .. v^6` and of `y v^0 .. y v^3` (`Moments`). One pass over the points
+//! gathers these eleven sums; what remains costs as much as there are knots. Points that a later round rejects only
+//! change the sums of the intervals they lie in.
+
+use super::bspline::{LocalBasis, ORDER};
+use super::{banded, givens};
+
+/// Sums over the points between two knots, with `v` from -1 to 1.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moments {
+    /// Sum of `v^m`, `m` from 0 to 6.
+    power: [f64; 2 * ORDER - 1],
+    /// Sum of `y v^m`, `m` from 0 to 3.
+    weighted: [f64; ORDER],
+}
+
+/// With fewer points than this in an interval, sums are made anew when some are dropped.
+const FEW_POINTS: usize = 16;
+
+/// Number of points summed side by side; two fit the vector registers that every 64-bit machine has.
+const LANES: usize = 2;
+
+impl Moments {
+    /// Takes one point out of the sums.
+    fn subtract(&mut self, v: f64, y: f64) {
+        let mut vm = 1.0;
+        for total in &mut self.power {
+            *total -= vm;
+            vm *= v;
+        }
+        let mut yvm = y;
+        for total in &mut self.weighted {
+            *total -= yvm;
+            yvm *= v;
+        }
+    }
+
+    fn gather(v: &[f64], y: &[f64]) -> Self {
+        let mut power = [[0.0; LANES]; 2 * ORDER - 1];
+        let mut weighted = [[0.0; LANES]; ORDER];
+        let (v_pairs, v_rest) = v.as_chunks::<LANES>();
+        let (y_pairs, y_rest) = y.as_chunks::<LANES>();
+        for (v, y) in v_pairs.iter().zip(y_pairs) {
+            for lane in 0..LANES {
+                let (v1, y0) = (v[lane], y[lane]);
+                let v2 = v1 * v1;
+                let v3 = v2 * v1;
+                power[1][lane] += v1;
+                power[2][lane] += v2;
+                power[3][lane] += v3;
+                power[4][lane] += v2 * v2;
+                power[5][lane] += v2 * v3;
+                power[6][lane] += v3 * v3;
+                weighted[0][lane] += y0;
+                weighted[1][lane] += y0 * v1;
+                weighted[2][lane] += y0 * v2;
+                weighted[3][lane] += y0 * v3;
+            }
+        }
+        let mut sums = Self {
+            power: power.map(|s| s.iter().sum()),
+            weighted: weighted.map(|s| s.iter().sum()),
+        };
+        for (&v, &y) in v_rest.iter().zip(y_rest) {
+            let mut vm = v;
+            for total in &mut sums.power[1..] {
+                *total += vm;
+                vm *= v;
+            }
+            let mut yvm = y;
+            for total in &mut sums.weighted {
+                *total += yvm;
+                yvm *= v;
+            }
+        }
+        sums.power[0] = v.len() as f64;
+        sums
+    }
+}
+
+/// A basis function under which there is this little, relative to the others, is lost in the rounding of the sums.
+///
+/// Sums over n points are good to about `n` times the machine precision, and so is a diagonal element that is their
+/// difference; the ratio of the two is what its relative error grows by.
+const SMALLEST_DIAGONAL: f64 = 1e-3;
+
+/// The share of one interval in the normal equations: a symmetric 4 x 4 matrix and a right-hand side.
+#[derive(Clone, Copy, Debug, Default)]
+struct LocalEquations {
+    matrix: [[f64; ORDER]; ORDER],
+    rhs: [f64; ORDER],
+}
+
+/// Scalar product with the first four elements of `b`.
+#[inline]
+fn dot(a: &[f64; ORDER], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+impl LocalEquations {
+    fn new(basis: &LocalBasis, sums: &Moments) -> Self {
+        let p = &basis.coefficient;
+        let mut equations = Self::default();
+        if sums.power[0] == 0.0 {
+            // No points: nothing to add, also where two knots fall together and the basis is not finite.
+            return equations;
+        }
+        for i in 0..ORDER {
+            // Sums of this function times each power: its row of the matrix is a mixture of them.
+            let mut with_powers = [0.0; ORDER];
+            for (m, with_power) in with_powers.iter_mut().enumerate() {
+                *with_power = dot(&p[i], &sums.power[m..]);
+            }
+            equations.rhs[i] = dot(&p[i], &sums.weighted);
+            for (element, other) in equations.matrix[i].iter_mut().zip(p).skip(i) {
+                *element = dot(&with_powers, other);
+            }
+        }
+        equations
+    }
+}
+
+/// Workspace for repeated fits; keeps its memory.
+#[derive(Clone, Debug, Default)]
+pub struct SplineFitter {
+    /// Number of the first point of each interval, and the number of points.
+    first: Vec<usize>,
+    basis: Vec<LocalBasis>,
+    moments: Vec<Moments>,
+    equations: Vec<LocalEquations>,
+    /// Position of each point within its interval, -1 to 1.
+    v: Vec<f64>,
+    matrix: Vec<[f64; ORDER]>,
+    coefficients: Vec<f64>,
+}
+
+impl SplineFitter {
+    /// Lays the intervals of the knots `t` over the points `x` and gathers the sums of all points.
+    ///
+    /// `t` has its end knots four times; `x` rises from the first to the last knot.
+    pub fn set_points(&mut self, t: &[f64], x: &[f64], y: &[f64]) {
+        let n_intervals = t.len() + 1 - 2 * ORDER;
+        self.first.clear();
+        self.basis.clear();
+        self.moments.clear();
+        self.equations.clear();
+        self.v.clear();
+        self.first.push(0);
+        let mut begin = 0;
+        for j in 0..n_intervals {
+            // The last interval is closed: it takes the points on the last knot.
+            let right = t[j + ORDER];
+            let count = if j + 1 == n_intervals {
+                x.len() - begin
+            } else {
+                points_below(&x[begin..], right)
+            };
+            let end = begin + count;
+            let basis = LocalBasis::new(t[j + 1..j + 7].first_chunk().unwrap_or(&[0.0; 6]));
+            self.v.extend(x[begin..end].iter().map(|&x| (x - basis.centre) * basis.scale));
+            let moments = Moments::gather(&self.v[begin..end], &y[begin..end]);
+            self.basis.push(basis);
+            self.moments.push(moments);
+            self.equations.push(LocalEquations::new(&basis, &moments));
+            self.first.push(end);
+            begin = end;
+        }
+    }
+
+    /// Solves for the coefficients; `None` if the points do not determine every one of them.
+    ///
+    /// `t`, `x` and `y` are the knots and the points as they are now. Where the normal equations are badly conditioned
+    /// the points are gone through once more, by rotations.
+    pub fn solve(&mut self, t: &[f64], x: &[f64], y: &[f64]) -> Option<&[f64]> {
+        let n = self.equations.len() + ORDER - 1;
+        self.matrix.clear();
+        self.matrix.resize(n, [0.0; ORDER]);
+        self.coefficients.clear();
+        self.coefficients.resize(n, 0.0);
+        for (j, local) in self.equations.iter().enumerate() {
+            for i in 0..ORDER {
+                for l in i..ORDER {
+                    self.matrix[j + i][l - i] += local.matrix[i][l];
+                }
+                self.coefficients[j + i] += local.rhs[i];
+            }
+        }
+        let largest = self.matrix.iter().map(|row| row[0]).fold(0.0, f64::max);
+        let is_covered = self.matrix.iter().all(|row| row[0] >= SMALLEST_DIAGONAL * largest);
+        let is_solved = (is_covered && banded::solve(&mut self.matrix, &mut self.coefficients))
+            || givens::fit(t, &self.first, x, y, &mut self.coefficients);
+        is_solved.then_some(&self.coefficients)
+    }
+
+    /// Data less fit, for the points as they are now, after a successful [`SplineFitter::solve`].
+    pub fn residuals(&mut self, y: &[f64], residuals: &mut Vec<f64>) {
+        residuals.clear();
+        for (j, basis) in self.basis.iter().enumerate() {
+            let c = self.coefficients[j..].first_chunk().unwrap_or(&[0.0; ORDER]);
+            let q = basis.polynomial(c);
+            let points = self.first[j]..self.first[j + 1];
+            residuals.extend(
+                self.v[points.clone()]
+                    .iter()
+                    .zip(&y[points])
+                    .map(|(&v, &y)| y - (q[0] + v * (q[1] + v * (q[2] + v * q[3])))),
+            );
+        }
+    }
+
+    /// Drops the points with the numbers `rejected`, which rise; the knots stay.
+    ///
+    /// `y` are the values before the rejection.
+    pub fn drop_points(&mut self, rejected: &[usize], y: &[f64]) {
+        let mut next = 0;
+        let mut begin = 0;
+        for j in 0..self.basis.len() {
+            let end = self.first[j + 1];
+            self.first[j] = begin - next;
+            let until = next + rejected[next..].partition_point(|&i| i < end);
+            if until > next {
+                let (v, y) = (&self.v[begin..end], &y[begin..end]);
+                let gone = &rejected[next..until];
+                let n_left = v.len() - gone.len();
+                self.moments[j] = if n_left < FEW_POINTS {
+                    // Few points may be all that holds a coefficient: no rounding from those that have gone.
+                    let left = |values: &[f64]| {
+                        let mut values = values.to_vec();
+                        remove_at(&mut values, gone.iter().map(|&i| i - begin));
+                        values
+                    };
+                    Moments::gather(&left(v), &left(y))
+                } else {
+                    let mut moments = self.moments[j];
+                    for &i in gone {
+                        moments.subtract(v[i - begin], y[i - begin]);
+                    }
+                    moments
+                };
+                self.equations[j] = LocalEquations::new(&self.basis[j], &self.moments[j]);
+                next = until;
+            }
+            begin = end;
+        }
+        self.first[self.basis.len()] = begin - next;
+        remove_at(&mut self.v, rejected.iter().copied());
+    }
+}
+
+/// Removes the elements with these numbers, which rise, and closes the gaps.
+pub(crate) fn remove_at(values: &mut Vec<f64>, numbers: impl Iterator<Item = usize>) {
+    let mut kept = 0;
+    let mut begin = 0;
+    for i in numbers.chain(std::iter::once(values.len())) {
+        values.copy_within(begin..i, kept);
+        kept += i - begin;
+        begin = i + 1;
+    }
+    values.truncate(kept);
+}
+
+/// Number of leading elements of the rising `x` below `limit`.
+#[inline]
+fn points_below(x: &[f64], limit: f64) -> usize {
+    x.partition_point(|&x| x < limit)
+}

@@ -1,0 +1,14 @@
+//! Numbers in, numbers out: the mathematics that the rest of the crate stands on.
+
+pub mod banded;
+pub mod bspline;
+pub mod givens;
+pub mod interpolate;
+pub mod lsq;
+pub mod peaks;
+pub mod real;
+pub mod sequence;
+pub mod stats;
+
+pub use bspline::BSpline;
+pub use real::Real;

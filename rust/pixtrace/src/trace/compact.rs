@@ -1,0 +1,59 @@
+//! Where along a slice there are compact sources.
+
+use crate::numeric::Real;
+use crate::numeric::peaks::local_maxima;
+use crate::numeric::sequence::bin_edges;
+
+/// Fewer steep points than this in a region are no sign of a compact source.
+const MIN_POINTS: usize = 50;
+/// A peak of the histogram counts if it is at least this tall, relative to the highest bin.
+const MIN_HEIGHT: f64 = 0.2;
+
+/// Ranges of alpha, open below and closed above, around the compact sources of one region.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CompactRanges {
+    ranges: Vec<(f64, f64)>,
+}
+
+impl CompactRanges {
+    /// The whole slice, as if it were one source.
+    #[must_use]
+    pub fn everywhere() -> Self {
+        Self { ranges: vec![(f64::NEG_INFINITY, f64::INFINITY)] }
+    }
+
+    /// Looks for peaks in the histogram of the `points`, the values of alpha at which the model is steep.
+    ///
+    /// The histogram has `n_bins` bins of half a native pixel, centred on `alpha = 0`; points outside do not count. A
+    /// source reaches `pad` native pixels to either side of the lower edge of a peak's bin. All in the precision of
+    /// `T`.
+    #[must_use]
+    pub fn find<T: Real>(points: &[f64], native_dalpha: f64, n_bins: usize, pad: f64) -> Self {
+        let reach = T::narrow(T::narrow(native_dalpha * n_bins as f64) / 4.0);
+        if points.len() < MIN_POINTS || n_bins == 0 || !(reach > 0.0 && reach.is_finite()) {
+            return Self::default();
+        }
+        let edges = bin_edges::<T>(-reach, reach, n_bins);
+        let mut counts = vec![0.0; n_bins];
+        for &point in points.iter().filter(|p| (edges[0]..=edges[n_bins]).contains(p)) {
+            let bin = edges.partition_point(|&edge| edge <= point).clamp(1, n_bins) - 1;
+            counts[bin] += 1.0;
+        }
+        let highest = counts.iter().copied().fold(0.0, f64::max);
+        for count in &mut counts {
+            *count /= highest;
+        }
+        let width = T::narrow(pad * native_dalpha);
+        let ranges = local_maxima(&counts, MIN_HEIGHT)
+            .into_iter()
+            .map(|bin| (T::narrow(edges[bin] - width), T::narrow(edges[bin] + width)))
+            .collect();
+        Self { ranges }
+    }
+
+    /// Whether alpha lies within a source; false for NaN.
+    #[must_use]
+    pub fn contains(&self, alpha: f64) -> bool {
+        self.ranges.iter().any(|&(low, high)| low < alpha && alpha <= high)
+    }
+}

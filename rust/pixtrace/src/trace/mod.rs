@@ -1,0 +1,35 @@
+//! Trace models of slit and integral-field spectra: fit, evaluation, oversampling.
+//!
+//! Axis 0 of every plane is the spatial (cross-dispersion) axis y, axis 1 the dispersion axis x; a *column* is one
+//! dispersion element. A *region* is the image of one slice or slit on the detector: the pixels with the same positive
+//! label in the region map. `alpha` is the coordinate along the slice.
+//!
+//! NaN marks missing data in every plane and infinities count as missing too.
+
+mod columns;
+mod compact;
+mod exposure;
+mod fit;
+mod grid;
+mod linear;
+mod model;
+mod oversample;
+mod profile;
+mod region;
+mod scale;
+mod spacing;
+mod spline_fit;
+mod trace_image;
+mod window;
+
+pub use compact::CompactRanges;
+pub use exposure::{Exposure, RegionBox, RegionMap};
+pub use fit::{FitParams, Thresholds, fit_all_regions, fit_region};
+pub use grid::FineGrid;
+pub use linear::{LinearParams, alpha_on_grid, linear_oversample};
+pub use model::{ColumnTrace, RegionTrace, TraceModel};
+pub use oversample::{OversampleParams, OversampledPlanes, Planes, oversample};
+pub use profile::{Profile, crossdisp_profile, trim_edges};
+pub use region::RegionPixels;
+pub use spline_fit::{RejectionParams, fit_spline};
+pub use trace_image::{TraceImage, trace_image};

@@ -1,0 +1,41 @@
+//! The trace model: splines, scales and bounds, by region and column.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::numeric::BSpline;
+
+/// The trace in one column: which spline, how bright, and where it is valid.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ColumnTrace {
+    /// Column of the image.
+    pub column: usize,
+    /// Number of the spline in [`RegionTrace::splines`].
+    pub spline: usize,
+    /// What the spline is to be multiplied by to give the flux of this column.
+    pub scale: f64,
+    /// Lowest and highest alpha at which the spline is valid.
+    pub bounds: (f64, f64),
+}
+
+/// The trace of one region. A spline that was taken over from another column is there once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RegionTrace {
+    /// Distinct splines.
+    pub splines: Vec<BSpline>,
+    /// Columns that have a trace, in the order in which they were fitted.
+    pub columns: Vec<ColumnTrace>,
+}
+
+impl RegionTrace {
+    /// Where to find each column: position in [`RegionTrace::columns`] by column number.
+    pub(crate) fn by_column(&self) -> HashMap<usize, &ColumnTrace> {
+        self.columns.iter().map(|trace| (trace.column, trace)).collect()
+    }
+}
+
+/// Trace models of the regions of an exposure, by label. A region that was too faint to be fitted has no columns.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TraceModel {
+    /// Trace of each region.
+    pub regions: BTreeMap<i32, RegionTrace>,
+}

@@ -1,0 +1,388 @@
+//! The flux on a finer grid: splines where the source is compact, linear interpolation elsewhere.
+
+use ndarray::parallel::prelude::*;
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
+
+use super::compact::CompactRanges;
+use super::exposure::Exposure;
+use super::grid::FineGrid;
+use super::model::{ColumnTrace, TraceModel};
+use super::trace_image::{COLUMNS_PER_BLOCK, TracedRegion, find_sources};
+use crate::numeric::Real;
+use crate::numeric::interpolate::LinearInterpolator;
+use crate::{Control, Error};
+
+/// How an exposure is oversampled. Start from [`Default`] and change what you need.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OversampleParams {
+    /// Fine rows per native row; any finite number from 1.
+    pub factor: f64,
+    /// A column is oversampled if it has more good pixels than this.
+    pub require_ngood: usize,
+    /// A model steeper than this from one pixel to the next, in units of the column's flux, shows a compact source.
+    /// With zero or less the model is used everywhere.
+    pub slope_limit: f64,
+    /// Leave out the residuals: the result is the model alone.
+    pub psf_optimal: bool,
+    /// Do not use the model in the first and the last native pixel of a column.
+    pub trim_ends: bool,
+    /// How far a compact source reaches to either side, in native pixels.
+    pub pad: f64,
+    /// Whether rows run against the detector's pixel numbers; see [`FineGrid`].
+    pub is_flipped: bool,
+    /// Which planes to make beside the flux.
+    pub planes: Planes,
+}
+
+impl Default for OversampleParams {
+    fn default() -> Self {
+        Self {
+            factor: 2.0,
+            require_ngood: 10,
+            slope_limit: 0.1,
+            psf_optimal: false,
+            trim_ends: false,
+            pad: 3.0,
+            is_flipped: false,
+            planes: Planes::default(),
+        }
+    }
+}
+
+/// Which planes to make; one that nobody needs costs no memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent choices, not a state")]
+pub struct Planes {
+    /// Make [`OversampledPlanes::trace_used`].
+    pub trace_used: bool,
+    /// Make [`OversampledPlanes::full_trace`].
+    pub full_trace: bool,
+    /// Make [`OversampledPlanes::linear_flux`].
+    pub linear_flux: bool,
+    /// Make [`OversampledPlanes::residual_flux`].
+    pub residual_flux: bool,
+}
+
+impl Default for Planes {
+    fn default() -> Self {
+        Self { trace_used: true, full_trace: true, linear_flux: true, residual_flux: true }
+    }
+}
+
+/// An oversampled exposure. Each plane has `ceil(n_y * factor)` rows, or no row if it was not asked for.
+#[derive(Clone, Debug)]
+pub struct OversampledPlanes<O> {
+    /// The oversampled flux.
+    pub flux: Array2<O>,
+    /// The trace model near compact sources.
+    pub trace_used: Array2<O>,
+    /// The trace model wherever there is a spline.
+    pub full_trace: Array2<O>,
+    /// The flux, interpolated linearly.
+    pub linear_flux: Array2<O>,
+    /// Data less model, interpolated linearly.
+    pub residual_flux: Array2<O>,
+}
+
+/// Oversamples an exposure along its slices.
+///
+/// `alpha_fine` is the coordinate along the slice at the centres of the fine pixels, `(ceil(n_y * factor), n_x)`. `O`
+/// is the type of the planes that come back; the arithmetic is `f64` in any case, with residuals rounded to the
+/// precision of the data.
+///
+/// # Errors
+/// [`Error::Parameter`], [`Error::ShapeMismatch`] and [`Error::Cancelled`].
+pub fn oversample<T: Real, O: Real>(
+    exposure: &Exposure<'_, T>,
+    model: &TraceModel,
+    alpha_fine: ArrayView2<'_, f64>,
+    params: &OversampleParams,
+    control: &Control,
+) -> Result<OversampledPlanes<O>, Error> {
+    let map = exposure.regions();
+    let (n_y, n_x) = map.dim();
+    let grid = FineGrid::new(n_y, params.factor, params.is_flipped)?;
+    map.check_shape("alpha_os", alpha_fine.dim(), grid.n_fine())?;
+    let regions = TracedRegion::all(map, model);
+    control.expect(n_x);
+
+    let job = Job { exposure, params, grid, alpha_fine };
+    let sources = find_sources::<T>(
+        &regions,
+        map,
+        exposure.alpha(),
+        params.slope_limit,
+        params.pad,
+        |column, region, trace, points| job.steep_points(column, region, trace, points),
+    )?;
+
+    let plane =
+        |is_wanted: bool| nan_plane::<O>(if is_wanted { (grid.n_fine(), n_x) } else { (0, n_x) });
+    let mut planes = OversampledPlanes {
+        flux: plane(true),
+        trace_used: plane(params.planes.trace_used),
+        full_trace: plane(params.planes.full_trace),
+        linear_flux: plane(params.planes.linear_flux),
+        residual_flux: plane(params.planes.residual_flux),
+    };
+    planes
+        .flux
+        .axis_chunks_iter_mut(Axis(1), COLUMNS_PER_BLOCK)
+        .into_par_iter()
+        .zip(planes.trace_used.axis_chunks_iter_mut(Axis(1), COLUMNS_PER_BLOCK))
+        .zip(planes.full_trace.axis_chunks_iter_mut(Axis(1), COLUMNS_PER_BLOCK))
+        .zip(planes.linear_flux.axis_chunks_iter_mut(Axis(1), COLUMNS_PER_BLOCK))
+        .zip(planes.residual_flux.axis_chunks_iter_mut(Axis(1), COLUMNS_PER_BLOCK))
+        .enumerate()
+        .for_each(|(block, ((((flux, used), full), linear), residual))| {
+            let mut out =
+                Block { first: block * COLUMNS_PER_BLOCK, flux, used, full, linear, residual };
+            if control.check().is_ok() {
+                job.fill_block(&regions, &sources, &mut out);
+            }
+            control.advance(out.flux.ncols());
+        });
+    control.check()?;
+    Ok(planes)
+}
+
+/// A plane of NaN; its memory is touched first by the threads of the pool.
+pub(crate) fn nan_plane<O: Real>((n_y, n_x): (usize, usize)) -> Array2<O> {
+    let values: Vec<O> = rayon::iter::repeat_n(O::from_f64(f64::NAN), n_y * n_x).collect();
+    Array2::from_shape_vec((n_y, n_x), values)
+        .unwrap_or_else(|_| Array2::from_elem((0, n_x), O::from_f64(f64::NAN)))
+}
+
+/// The columns of the output planes that one task fills.
+struct Block<'a, O> {
+    first: usize,
+    flux: ArrayViewMut2<'a, O>,
+    used: ArrayViewMut2<'a, O>,
+    full: ArrayViewMut2<'a, O>,
+    linear: ArrayViewMut2<'a, O>,
+    residual: ArrayViewMut2<'a, O>,
+}
+
+/// All that the work on a column reads.
+struct Job<'a, 'e, T> {
+    exposure: &'a Exposure<'e, T>,
+    params: &'a OversampleParams,
+    grid: FineGrid,
+    alpha_fine: ArrayView2<'a, f64>,
+}
+
+/// The pixels of one region in one column.
+#[derive(Default)]
+struct Column {
+    rows: Vec<usize>,
+    flux: Vec<f64>,
+    /// Rows and values of the pixels with finite flux.
+    good_rows: Vec<f64>,
+    good_flux: Vec<f64>,
+}
+
+impl<T: Real> Job<'_, '_, T> {
+    /// Reads a column; false if it has too few good pixels.
+    fn read(&self, region: &TracedRegion<'_>, column: usize, pixels: &mut Column) -> bool {
+        let Column { rows, flux, good_rows, good_flux } = pixels;
+        rows.clear();
+        rows.extend(region.rows(self.exposure.regions(), column));
+        flux.clear();
+        flux.extend(rows.iter().map(|&y| self.exposure.flux()[(y, column)].to_f64()));
+        good_rows.clear();
+        good_flux.clear();
+        for (&y, &f) in rows.iter().zip(flux.iter()).filter(|(_, f)| f.is_finite()) {
+            good_rows.push(y as f64);
+            good_flux.push(f);
+        }
+        good_flux.len() > self.params.require_ngood
+    }
+
+    /// Pixels of a column within the bounds of its trace: number within `rows`, alpha, unscaled model.
+    fn native_fit(
+        &self,
+        region: &TracedRegion<'_>,
+        trace: &ColumnTrace,
+        column: usize,
+        pixels: &Column,
+    ) -> Vec<(usize, f64, f64)> {
+        let Some(spline) = region.spline(trace) else { return Vec::new() };
+        pixels
+            .rows
+            .iter()
+            .enumerate()
+            .map(|(i, &y)| (i, T::narrow(self.exposure.alpha()[(y, column)])))
+            .filter(|&(_, alpha)| trace.bounds.0 <= alpha && alpha <= trace.bounds.1)
+            .map(|(i, alpha)| (i, alpha, spline.eval(alpha)))
+            .collect()
+    }
+
+    /// Adds the values of alpha at which the model is steep; the ends of the column do not count.
+    fn steep_points(
+        &self,
+        column: usize,
+        region: &TracedRegion<'_>,
+        trace: &ColumnTrace,
+        points: &mut Vec<f64>,
+    ) -> bool {
+        let mut pixels = Column::default();
+        if !self.read(region, column, &mut pixels) {
+            return false;
+        }
+        let fit = self.native_fit(region, trace, column, &pixels);
+        let edge = self.grid.edge();
+        for i in edge..fit.len().saturating_sub(edge) {
+            if (fit[i].2 - fit[i - 1].2).abs() > self.params.slope_limit {
+                points.push(fit[i].1);
+            }
+        }
+        true
+    }
+
+    fn fill_block<O: Real>(
+        &self,
+        regions: &[TracedRegion<'_>],
+        sources: &[CompactRanges],
+        out: &mut Block<'_, O>,
+    ) {
+        let mut pixels = Column::default();
+        for (region, ranges) in regions.iter().zip(sources) {
+            let first = region.bounds.columns.start.max(out.first);
+            let end = region.bounds.columns.end.min(out.first + out.flux.ncols());
+            for column in first..end {
+                if self.read(region, column, &mut pixels) {
+                    self.fill_column(region, ranges, column, &pixels, out);
+                }
+            }
+        }
+    }
+
+    fn fill_column<O: Real>(
+        &self,
+        region: &TracedRegion<'_>,
+        ranges: &CompactRanges,
+        column: usize,
+        pixels: &Column,
+        out: &mut Block<'_, O>,
+    ) {
+        let (fine, own) = fine_rows(
+            &self.grid,
+            self.exposure.regions().labels(),
+            region.label,
+            column,
+            &pixels.rows,
+        );
+        let edge = self.grid.edge();
+        let inner = fine.start + edge..fine.end.saturating_sub(edge);
+        let trace = region.columns[column];
+
+        let residual =
+            trace.map(|trace| self.residual(region, trace, column, pixels)).unwrap_or_default();
+        let mut residual = LinearInterpolator::new(&residual.0, &residual.1);
+        let mut linear = LinearInterpolator::new(&pixels.good_rows, &pixels.good_flux);
+
+        // The first and last value of the model, where the ends are to be trimmed.
+        let mut used_rows = fine.clone();
+        if let Some(trace) = trace.filter(|_| self.params.trim_ends) {
+            let is_inside = |&m: &usize| {
+                let alpha = self.alpha_fine[(m, column)];
+                trace.bounds.0 <= alpha && alpha <= trace.bounds.1
+            };
+            let inside: Vec<usize> = fine.clone().filter(is_inside).collect();
+            used_rows = match (
+                inside.get(edge),
+                inside.len().checked_sub(edge + 1).and_then(|i| inside.get(i)),
+            ) {
+                (Some(&low), Some(&high)) if low <= high => low..high + 1,
+                _ => 0..0,
+            };
+        }
+
+        let at = column - out.first;
+        for m in own {
+            let position = self.grid.position(m);
+            let is_inner = inner.contains(&m);
+            let mut linear_value = linear.as_mut().map_or(f64::NAN, |line| line.at(position));
+            if !is_inner
+                || !self.exposure.flux()[(self.grid.nearest(m), column)].to_f64().is_finite()
+            {
+                linear_value = f64::NAN;
+            }
+            let mut value = linear_value;
+            if let Some(trace) = trace {
+                let alpha = self.alpha_fine[(m, column)];
+                let residual_value = if is_inner {
+                    residual.as_mut().map_or(f64::NAN, |line| line.at(position))
+                } else {
+                    f64::NAN
+                };
+                put(&mut out.residual, m, at, residual_value);
+                if used_rows.contains(&m) && trace.bounds.0 <= alpha && alpha <= trace.bounds.1 {
+                    let fit = region.spline(trace).map_or(f64::NAN, |spline| spline.eval(alpha))
+                        * trace.scale;
+                    put(&mut out.full, m, at, fit);
+                    if ranges.contains(alpha) {
+                        put(&mut out.used, m, at, fit);
+                        if fit.is_finite() {
+                            let is_added = !self.params.psf_optimal && residual_value.is_finite();
+                            value = if is_added { fit + residual_value } else { fit };
+                        }
+                    }
+                }
+            }
+            put(&mut out.linear, m, at, linear_value);
+            put(&mut out.flux, m, at, value);
+        }
+    }
+
+    /// Rows of the pixels where both data and model are known, and data less model there.
+    fn residual(
+        &self,
+        region: &TracedRegion<'_>,
+        trace: &ColumnTrace,
+        column: usize,
+        pixels: &Column,
+    ) -> (Vec<f64>, Vec<f64>) {
+        self.native_fit(region, trace, column, pixels)
+            .into_iter()
+            .map(|(i, _, fit)| {
+                (pixels.rows[i] as f64, T::narrow(pixels.flux[i] - trace.scale * fit))
+            })
+            .filter(|(_, residual)| residual.is_finite())
+            .unzip()
+    }
+}
+
+/// The fine rows of a region in a column, and those among them that are its own. `rows` are its native rows there.
+///
+/// A fine pixel whose centre lies exactly between two regions is a row of both, so that their ends are where they
+/// should be; but it belongs to the one that has the nearest native pixel, and the other must leave it alone.
+pub(crate) fn fine_rows(
+    grid: &FineGrid,
+    labels: ArrayView2<'_, i32>,
+    label: i32,
+    column: usize,
+    rows: &[usize],
+) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+    let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else { return (0..0, 0..0) };
+    let all = grid.rows_within(first, last);
+    let is_others = |m: usize| {
+        let found = labels[(grid.nearest(m), column)];
+        found > 0 && found != label
+    };
+    let mut own = all.clone();
+    if !own.is_empty() && is_others(own.start) {
+        own.start += 1;
+    }
+    if !own.is_empty() && is_others(own.end - 1) {
+        own.end -= 1;
+    }
+    (all, own)
+}
+
+/// Stores a value, if the plane was asked for.
+fn put<O: Real>(plane: &mut ArrayViewMut2<'_, O>, row: usize, column: usize, value: f64) {
+    if let Some(place) = plane.get_mut((row, column)) {
+        *place = O::from_f64(value);
+    }
+}

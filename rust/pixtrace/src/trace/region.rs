@@ -1,0 +1,134 @@
+//! The pixels of one region, column by column.
+
+use std::ops::Range;
+
+use ndarray::ArrayView2;
+
+use super::exposure::{Exposure, RegionBox};
+use crate::numeric::Real;
+use crate::numeric::stats::median;
+
+/// The pixels of one region, taken out of the planes and laid out column by column.
+///
+/// Flux and alpha are rounded to the precision of the data; what is not finite is NaN. A pixel keeps its number in
+/// the region's list (`0 .. len`), columns follow one another, and rows rise within a column.
+#[derive(Clone, Debug)]
+pub struct RegionPixels {
+    /// Columns of the image that the region reaches over.
+    pub columns: Range<usize>,
+    /// Number of the first pixel of each column of `columns`, and the number of pixels.
+    first: Vec<usize>,
+    /// Row of each pixel.
+    pub row: Vec<usize>,
+    /// Flux of each pixel.
+    pub flux: Vec<f64>,
+    /// Error of each pixel, 1 where none were given.
+    pub error: Vec<f64>,
+    /// Coordinate along the slice of each pixel.
+    pub alpha: Vec<f64>,
+}
+
+impl RegionPixels {
+    /// Collects the pixels with this label.
+    #[must_use]
+    pub fn new<T: Real>(exposure: &Exposure<'_, T>, label: i32, bounds: &RegionBox) -> Self {
+        let labels = exposure.regions().labels();
+        let mut pixels = Self::layout(labels, label, bounds);
+        pixels.flux = pixels.collect(bounds, labels, label, exposure.flux(), Real::to_f64);
+        pixels.alpha = pixels.collect(bounds, labels, label, exposure.alpha(), T::narrow);
+        pixels.error = match exposure.error() {
+            Some(error) => pixels.collect(bounds, labels, label, error, Real::to_f64),
+            None => vec![1.0; pixels.row.len()],
+        };
+        pixels
+    }
+
+    /// Finds rows and columns of the pixels; flux, error and alpha stay empty.
+    pub(crate) fn layout(labels: ArrayView2<'_, i32>, label: i32, bounds: &RegionBox) -> Self {
+        let columns = bounds.columns.clone();
+        let mut first = vec![0; columns.len() + 1];
+        visit(labels, label, bounds, |_, x| first[x + 1] += 1);
+        for x in 0..columns.len() {
+            first[x + 1] += first[x];
+        }
+        let mut next = first.clone();
+        let mut row = vec![0; first[columns.len()]];
+        visit(labels, label, bounds, |y, x| {
+            row[next[x]] = y;
+            next[x] += 1;
+        });
+        Self { columns, first, row, flux: Vec::new(), error: Vec::new(), alpha: Vec::new() }
+    }
+
+    /// Takes one plane's values of the region's pixels, with NaN for all that is not finite.
+    pub(crate) fn collect<S: Copy>(
+        &self,
+        bounds: &RegionBox,
+        labels: ArrayView2<'_, i32>,
+        label: i32,
+        plane: ArrayView2<'_, S>,
+        convert: impl Fn(S) -> f64,
+    ) -> Vec<f64> {
+        let mut next = self.first.clone();
+        let mut values = vec![f64::NAN; self.row.len()];
+        visit(labels, label, bounds, |y, x| {
+            let value = convert(plane[(y, x + bounds.columns.start)]);
+            if value.is_finite() {
+                values[next[x]] = value;
+            }
+            next[x] += 1;
+        });
+        values
+    }
+
+    /// Numbers of the pixels in a column of the image.
+    #[must_use]
+    pub fn column(&self, column: usize) -> Range<usize> {
+        if !self.columns.contains(&column) {
+            return 0..0;
+        }
+        let x = column - self.columns.start;
+        self.first[x]..self.first[x + 1]
+    }
+
+    /// Lowest and highest finite alpha, NaN if there is none.
+    #[must_use]
+    pub fn alpha_range(&self) -> (f64, f64) {
+        let low = self.alpha.iter().copied().fold(f64::NAN, f64::min);
+        let high = self.alpha.iter().copied().fold(f64::NAN, f64::max);
+        (low, high)
+    }
+
+    /// Spacing of native pixels in alpha: the median difference between one row and the next, without its sign.
+    ///
+    /// In the precision of `T`; NaN if no two finite pixels follow one another in a column.
+    #[must_use]
+    pub fn native_dalpha<T: Real>(&self) -> f64 {
+        let mut steps: Vec<f64> = Vec::with_capacity(self.row.len());
+        for column in self.columns.clone() {
+            let pixels = self.column(column);
+            steps.extend(pixels.clone().zip(pixels.skip(1)).filter_map(|(i, j)| {
+                let step = T::narrow(self.alpha[j] - self.alpha[i]);
+                (self.row[j] == self.row[i] + 1 && step.is_finite()).then_some(step)
+            }));
+        }
+        T::narrow(median(&mut steps)).abs()
+    }
+}
+
+/// Calls `act(row, column - first column)` for every pixel with this label, row by row.
+fn visit(
+    labels: ArrayView2<'_, i32>,
+    label: i32,
+    bounds: &RegionBox,
+    mut act: impl FnMut(usize, usize),
+) {
+    for y in bounds.rows.clone() {
+        let row = labels.row(y);
+        for x in bounds.columns.clone() {
+            if row[x] == label {
+                act(y, x - bounds.columns.start);
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+"""The whole command, file to file, and the memory it takes."""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sysconfig
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from tests.bench.measure import Row, assert_plane_agrees
+from tests.bench.reference import Reference
+
+MB_PER_KB = 1.0 / 1024.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a command.
+
+    Parameters
+    ----------
+    seconds : float
+        From start to end of the process.
+    peak : float
+        Largest memory in use [MB].
+    """
+
+    seconds: float
+    peak: float
+
+
+def run(arguments: list[str], log: Path) -> Run:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : list of str
+        The command line.
+    log : Path
+        File that takes its output.
+
+    Returns
+    -------
+    Run
+        Time and memory.
+    """
+    start = time.perf_counter()
+    with log.open("ab") as out:
+        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        msg = f"{arguments} ended with {process.returncode}; see {log}"
+        raise RuntimeError(msg)
+    return Run(time.perf_counter() - start, usage.ru_maxrss * MB_PER_KB)
+
+
+def pixtrace(exposure: Path, out: Path, factor: float, *options: str) -> Run:
+    """Run `pixtrace oversample` in a fresh process.
+
+    Parameters
+    ----------
+    exposure : Path
+        The input.
+    out : Path
+        Folder for the result; emptied first.
+    factor : float
+        Oversampling factor.
+    *options : str
+        More of the command line.
+
+    Returns
+    -------
+    Run
+        Time and memory, start of the interpreter and imports included.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    script = Path(sysconfig.get_path("scripts")) / "pixtrace"
+    command = [str(script), "oversample", str(exposure), "--factor", f"{factor:g}", "-o", str(out)]
+    return run([*command, *options], out.parent / "pixtrace.log")
+
+
+def product(folder: Path) -> Path:
+    """Return the one FITS file in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where a command wrote its result.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    (path,) = folder.glob("*.fits")
+    return path
+
+
+def assert_products_agree(ours: Path, theirs: Path) -> None:
+    """Assert that two products hold the same flux, error and trace model.
+
+    Parameters
+    ----------
+    ours, theirs : Path
+        The files.
+    """
+    for name in ("SCI", "ERR", "TRACEMODEL"):
+        found, expected = (np.asarray(fits.getdata(path, name)) for path in (ours, theirs))
+        assert_plane_agrees(found, expected, name)
+
+
+def measure(reference: Reference, exposure: Path, folder: Path, rounds: int) -> list[Row]:
+    """Measure the command at factor 2, by default and with every slice fitted.
+
+    The reference is called in a process that has imported it already; ours starts from nothing each time.
+
+    Parameters
+    ----------
+    reference : Reference
+        The other process.
+    exposure : Path
+        The full MRS exposure.
+    folder : Path
+        For the results.
+    rounds : int
+        How many times each runs.
+
+    Returns
+    -------
+    list of Row
+        The measurements.
+    """
+    rows: list[Row] = []
+    for what, options, flags, target in (
+        ("command, x2", {}, (), 10.0),
+        ("command, x2, psf-optimal", {"psf_optimal": True}, ("--psf-optimal",), 40.0),
+    ):
+        theirs: list[float] = []
+        ours: list[float] = []
+        for number in range(rounds):
+            shutil.rmtree(folder / "theirs", ignore_errors=True)
+            answer = reference.ask(
+                "step", file=str(exposure), result=str(folder / "theirs"), options={"oversample": 2.0, **options}
+            )
+            theirs.append(answer["seconds"])
+            ours += [pixtrace(exposure, folder / "ours", 2.0, *flags).seconds for _ in range(3)]
+            if number == 0:
+                assert_products_agree(product(folder / "ours"), product(folder / "theirs"))
+        row = Row("MRS", what, os.cpu_count() or 1, statistics.median(theirs), statistics.median(ours), target)
+        print(f"{what}: {row.reference:.2f} s / {row.ours:.2f} s = {row.ratio:.1f} (asked for: {target:g})")
+        rows.append(row)
+    return rows
+
+
+def memory(python: Path, exposure: Path, folder: Path) -> tuple[float, float]:
+    """Return the peak memory of both commands at factor 3, each in a fresh process.
+
+    Parameters
+    ----------
+    python : Path
+        Interpreter that has the reference.
+    exposure : Path
+        The full MRS exposure.
+    folder : Path
+        For the results.
+
+    Returns
+    -------
+    tuple of float
+        The reference's and ours [MB].
+    """
+    fresh = Reference(python, folder / "reference.log")
+    fresh.ask("step", file=str(exposure), result=str(folder / "theirs3"), options={"oversample": 3.0})
+    theirs = fresh.close()
+    ours = pixtrace(exposure, folder / "ours3", 3.0).peak
+    print(f"peak memory of the command at x3: {theirs:.0f} MB / {ours:.0f} MB")
+    return theirs, ours

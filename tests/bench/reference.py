@@ -1,0 +1,109 @@
+"""jwst 3.0.0 in an environment of its own, and a process in it that answers requests."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.reference import PROJECT
+
+RELEASE = "jwst==3.0.0"
+RUNNER = PROJECT / "tests" / "bench" / "reference_runner.py"
+
+
+def environment(folder: Path) -> Path:
+    """Return the interpreter of an environment with jwst; make it if it is not there.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is, or is to be.
+
+    Returns
+    -------
+    Path
+        The interpreter.
+    """
+    python = folder / "bin" / "python"
+    if not python.is_file():
+        print(f"installing {RELEASE} in {folder.name}")
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", RELEASE], check=True)
+    return python
+
+
+class Reference:
+    """A process that calls functions of jwst on request.
+
+    Parameters
+    ----------
+    python : Path
+        Interpreter of the environment with jwst.
+    log : Path
+        File that takes what jwst says.
+    """
+
+    def __init__(self, python: Path, log: Path) -> None:
+        self._log = log.open("ab")
+        self._process = subprocess.Popen(
+            [str(python), str(RUNNER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def ask(self, do: str, **request: Any) -> dict[str, Any]:
+        """Send a request and wait for its answer.
+
+        Parameters
+        ----------
+        do : str
+            What to do, a name in ``reference_runner.DOINGS``.
+        **request
+            Its details.
+
+        Returns
+        -------
+        dict
+            The answer, with ``seconds`` if something was timed.
+
+        Raises
+        ------
+        RuntimeError
+            The process ended instead of answering.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"do": do, **request}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait()
+            msg = f"the process of the reference ended while doing {do!r}; see {self._log.name}"
+            raise RuntimeError(msg)
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def close(self) -> float:
+        """End the process.
+
+        Returns
+        -------
+        float
+            The peak of its memory [MB].
+        """
+        if self._process.stdin is None or self._process.stdin.closed:
+            return 0.0
+        self._process.stdin.close()
+        _, _, usage = os.wait4(self._process.pid, 0)
+        self._process.returncode = 0
+        self._log.close()
+        return usage.ru_maxrss / 1024.0

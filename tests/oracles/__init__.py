@@ -1,0 +1,1 @@
+"""Slow, readable definitions that the fast paths must equal; nothing here uses pixtrace."""

@@ -1,0 +1,1 @@
+"""Agreement with jwst 3.0.0 on every file of the reference data."""

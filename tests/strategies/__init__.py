@@ -1,0 +1,1 @@
+"""Hypothesis strategies: small spectral images and what can be wrong with them."""
