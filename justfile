@@ -37,7 +37,7 @@ lint:
 types:
     mypy
     basedpyright --warnings --pythonpath "$(python -c 'import sys; print(sys.executable)')"
-    python -m mypy.stubtest pixtrace --mypy-config-file pyproject.toml
+    python -m mypy.stubtest pixtrace._native --mypy-config-file pyproject.toml
 
 # the tests of the core: unit, properties, documentation (README.md among it), examples
 test-rust:

@@ -12,7 +12,16 @@ import numpy.typing as npt
 
 from pixtrace.exceptions import DtypeError, ParameterError, ShapeError
 
-__all__ = ["FloatArray", "as_floating", "as_labels", "as_machine_order", "as_count", "as_real", "check_shape"]
+__all__ = [
+    "FloatArray",
+    "as_count",
+    "as_double",
+    "as_floating",
+    "as_labels",
+    "as_machine_order",
+    "as_real",
+    "check_shape",
+]
 
 FloatArray: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
@@ -81,6 +90,11 @@ def as_floating(values: npt.ArrayLike, name: str, *, ndim: int = 2, dtype: npt.D
     if dtype is not None:
         array = array.astype(dtype, copy=False)
     return as_machine_order(array)
+
+
+def as_double(values: npt.ArrayLike, name: str, *, ndim: int = 2) -> npt.NDArray[np.float64]:
+    """Return real numbers as `float64`; otherwise as `as_floating`."""
+    return as_floating(values, name, ndim=ndim, dtype=np.float64).astype(np.float64, copy=False)
 
 
 def as_labels(values: npt.ArrayLike, name: str) -> npt.NDArray[np.int32]:

@@ -31,7 +31,7 @@ _Table: TypeAlias = tuple[_Int64, _Int64, _Float64, _Float64, _Int64, _Float64, 
 
 __version__: str
 
-class FitArguments(TypedDict):
+class _FitArguments(TypedDict):
     lrange: int
     col_index: Sequence[int] | None
     space_ratio: float
@@ -43,7 +43,7 @@ class FitArguments(TypedDict):
     auto_ngood_factor: float
     auto_bkpt_factor: float
 
-class OversampleArguments(TypedDict):
+class _OversampleArguments(TypedDict):
     oversample_factor: float
     require_ngood: int
     slope_limit: float
@@ -71,7 +71,7 @@ def fit_all_regions(
     *,
     peak_threshold: Mapping[int, float] | None,
     snr_threshold: float | None,
-    fit: FitArguments,
+    fit: _FitArguments,
     n_threads: int | None,
     progress: _Progress | None,
 ) -> TraceModel: ...
@@ -80,7 +80,7 @@ def fit_region(
     alpha: _Float64,
     fit_scale: _Float64 | None,
     *,
-    fit: FitArguments,
+    fit: _FitArguments,
     n_threads: int | None,
     progress: _Progress | None,
 ) -> TraceModel: ...
@@ -91,7 +91,7 @@ def oversample(
     region_map: _Labels,
     alpha_os: _Float64,
     *,
-    params: OversampleArguments,
+    params: _OversampleArguments,
     single: bool,
     n_threads: int | None,
     progress: _Progress | None,

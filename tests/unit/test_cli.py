@@ -348,7 +348,7 @@ class TestTerminal:
         assert (list(logging.getLogger().handlers), logging.getLogger("pixtrace").level) == before
 
 
-def raiser(error: BaseException) -> Any:  # noqa: ANN401 - stands in for any function
+def raiser(error: BaseException) -> Any:
     """Return a function that raises."""
 
     def fail(*_: object, **__: object) -> Iterator[None]:

@@ -21,7 +21,7 @@ PARAMS = TraceParams(lrange=15, spline_bkpt=14, require_ngood=5, pad=3)
 PLANES = ("flux", "error", "dq", "region_map", "alpha", "trace_used", "full_trace", "linear_flux", "residual_flux")
 
 
-def star_image(*, dtype: npt.DTypeLike = np.float64, offset: float = 0.0, **changes: Any) -> SpectralImage:  # noqa: ANN401
+def star_image(*, dtype: npt.DTypeLike = np.float64, offset: float = 0.0, **changes: Any) -> SpectralImage:
     """Return two tilted slices, one with an undersampled star and one with sky alone, with some bad pixels."""
     n_y, n_x = 44, 40
     y, x = np.mgrid[:n_y, :n_x].astype(float)

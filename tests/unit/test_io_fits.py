@@ -30,7 +30,7 @@ N_Y, N_X = 24, 30
 FIT: dict[str, Any] = {"lrange": 12, "spline_bkpt": 14, "require_ngood": 5}
 
 
-def star(name: str = "", **changes: Any) -> SpectralImage:  # noqa: ANN401
+def star(name: str = "", **changes: Any) -> SpectralImage:
     """Return a tilted slit with a star, with every plane there can be."""
     y, x = np.mgrid[:N_Y, :N_X].astype(float)
     alpha = 0.2 * (y - 11.5 - 0.1 * (x - 15))
@@ -51,7 +51,7 @@ def star(name: str = "", **changes: Any) -> SpectralImage:  # noqa: ANN401
     return SpectralImage(**(planes | changes), name=name)
 
 
-def units(**changes: npt.NDArray[Any] | None) -> Any:  # noqa: ANN401
+def units(**changes: npt.NDArray[Any] | None) -> Any:
     """Return the units of a good file, some of them replaced or (None) left out."""
     image = star()
     planes: dict[str, npt.NDArray[Any] | None] = {

@@ -6,15 +6,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pixtrace import _native
-from pixtrace._arrays import as_floating
+from pixtrace._arrays import as_double
 from pixtrace.exceptions import MissingExtraError, ParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    ScipyBSpline: TypeAlias = Any  # scipy is an optional package, released without types
+#: A `scipy.interpolate.BSpline`; scipy is an optional package, released without types.
+ScipyBSpline: TypeAlias = Any
 
-__all__ = ["BSpline"]
+__all__ = ["BSpline", "spline_from_core"]
 
 _CUBIC: Final = 3
 
@@ -66,18 +67,11 @@ class BSpline:
         if k != _CUBIC:
             msg = f"a spline of degree k = {k}; trace models are cubic splines, k = 3"
             raise ParameterError(msg)
-        self.t = np.array(as_floating(t, "t", ndim=1, dtype=np.float64), dtype=np.float64)
-        self.c = np.array(as_floating(c, "c", ndim=1, dtype=np.float64)[: max(self.t.size - 4, 0)], dtype=np.float64)
+        self.t = np.array(as_double(t, "t", ndim=1), dtype=np.float64)
+        self.c = np.array(as_double(c, "c", ndim=1)[: max(self.t.size - 4, 0)], dtype=np.float64)
         _native.evaluate_spline(self.t, self.c, np.empty(0))  # refuses what is not a spline
         self.t.flags.writeable = False
         self.c.flags.writeable = False
-
-    @classmethod
-    def _trusted(cls, t: npt.NDArray[np.float64], c: npt.NDArray[np.float64]) -> "BSpline":
-        """Take arrays that come from the core and are known to be a spline."""
-        spline = cls.__new__(cls)
-        spline.t, spline.c = t, c
-        return spline
 
     def __call__(self, x: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the values at `x`, in an array of its shape; NaN at NaN."""
@@ -125,3 +119,10 @@ class BSpline:
     def __repr__(self) -> str:
         low, high = self.base_interval
         return f"<BSpline: cubic, {self.c.size} coefficients, {low:g} to {high:g}>"
+
+
+def spline_from_core(t: npt.NDArray[np.float64], c: npt.NDArray[np.float64]) -> BSpline:
+    """Return the spline with knots and coefficients that come from the core, and need neither check nor copy."""
+    spline = BSpline.__new__(BSpline)
+    spline.t, spline.c = t, c
+    return spline

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pixtrace import _native
-from pixtrace._arrays import as_count, as_floating, as_labels, as_real, check_shape
+from pixtrace._arrays import as_count, as_double, as_floating, as_labels, as_real, check_shape
 from pixtrace.exceptions import ShapeError
 from pixtrace.trace.model import RegionTrace, TraceModel
 
 if TYPE_CHECKING:
-    from pixtrace._native import FitArguments
+    from pixtrace._native import _FitArguments as FitArguments
 
 __all__ = ["fit_2d_spline_trace", "fit_all_regions"]
 
@@ -105,11 +105,14 @@ def fit_all_regions(
     native_error = None if error is None else as_floating(error, "error", dtype=native_flux.dtype)
     peaks = None
     if peak_threshold is not None:
-        peaks = {as_count(label, "peak_threshold"): as_real(value, "peak_threshold") for label, value in peak_threshold.items()}
+        peaks = {
+            as_count(label, "peak_threshold"): as_real(value, "peak_threshold")
+            for label, value in peak_threshold.items()
+        }
     native = _native.fit_all_regions(
         native_flux,
         native_error,
-        as_floating(alpha, "alpha", dtype=np.float64),
+        as_double(alpha, "alpha"),
         as_labels(region_map, "region_map"),
         peak_threshold=peaks,
         snr_threshold=None if snr_threshold is None else as_real(snr_threshold, "snr_threshold"),
@@ -171,11 +174,11 @@ def fit_2d_spline_trace(
         As in `fit_all_regions`.
     """
     native_flux = as_floating(flux, "flux")
-    native_alpha = as_floating(alpha, "alpha", dtype=np.float64)
+    native_alpha = as_double(alpha, "alpha")
     check_shape(native_alpha, native_flux.shape, "alpha", "flux")
     sums = None
     if fit_scale is not None:
-        sums = as_floating(fit_scale, "fit_scale", ndim=1, dtype=np.float64)
+        sums = as_double(fit_scale, "fit_scale", ndim=1)
         check_shape(sums, native_flux.shape[1:], "fit_scale", "flux")
     native = _native.fit_region(
         native_flux,

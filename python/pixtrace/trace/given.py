@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pixtrace import _native
 from pixtrace.exceptions import DataError, ParameterError, PixtraceError
@@ -17,7 +18,7 @@ __all__ = ["native_model"]
 
 
 def native_model(
-    spline_models: Mapping[int, Mapping[int, Any]], spline_scales: Mapping[int, Mapping[int, float]] | None
+    spline_models: Mapping[int, Mapping[int, Any]] | object, spline_scales: Mapping[int, Mapping[int, float]] | None
 ) -> "_native.TraceModel":
     """Return the core's model for splines and scales by region and column, in any of the forms that are in use.
 
@@ -26,8 +27,8 @@ def native_model(
     DataError
         If a value is not a cubic spline, or has no scale; the message names region and column.
     """
-    if isinstance(spline_models, TraceModel) and (spline_scales is None or spline_scales is spline_models):
-        return spline_models._native
+    if isinstance(spline_models, TraceModel) and spline_scales is None:
+        return spline_models.native
     if not isinstance(spline_models, Mapping):
         msg = f"`spline_models` is a {type(spline_models).__name__}; expected a mapping of region to column to spline"
         raise ParameterError(msg)
@@ -41,7 +42,11 @@ def native_model(
 
 def _table(region: int, columns: Mapping[int, Any], scales: Mapping[int, float] | None) -> "Table":
     splines: dict[int, int] = {}
-    knots, coefficients, spline_numbers, scale_values, bounds = [], [], [], [], []
+    knots: list[npt.NDArray[np.float64]] = []
+    coefficients: list[npt.NDArray[np.float64]] = []
+    spline_numbers: list[int] = []
+    scale_values: list[float] = []
+    bounds: list[tuple[float, float]] = []
     keep = list(columns.items())  # the objects stay alive, so that their identities stay theirs
     for column, given in keep:
         where = f"region {region}, column {column}"
@@ -58,7 +63,7 @@ def _table(region: int, columns: Mapping[int, Any], scales: Mapping[int, float] 
             coefficients.append(c)
         spline_numbers.append(number)
         scale_values.append(float(scale))
-        bounds.append(limits if limits is not None else (knots[number][3], knots[number][-4]))
+        bounds.append(limits if limits is not None else (float(knots[number][3]), float(knots[number][-4])))
     empty = [np.empty(0)]
     return (
         np.array([int(column) for column, _ in keep], dtype=np.int64),
@@ -82,7 +87,7 @@ def _parts(given: Any) -> tuple[Any, float | None, tuple[float, float] | None]: 
     return given, None, None
 
 
-def _spline(spline: Any, where: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:  # noqa: ANN401
+def _spline(spline: Any, where: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:  # noqa: ANN401
     if isinstance(spline, BSpline):
         return spline.t, spline.c
     try:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixtrace import _native
-from pixtrace.trace.bspline import BSpline
+from pixtrace.trace.bspline import BSpline, spline_from_core
 
 if TYPE_CHECKING:
     from pixtrace.trace.oversample import OversampledFlux, TraceImage
@@ -84,7 +84,7 @@ class RegionTrace(Mapping[int, ColumnTrace]):
         ends = np.cumsum(n_knots).tolist()
         starts = [0, *ends]
         self._splines = [
-            BSpline._trusted(knots[a:b], coefficients[a - 4 * i : b - 4 * (i + 1)])
+            spline_from_core(knots[a:b], coefficients[a - 4 * i : b - 4 * (i + 1)])
             for i, (a, b) in enumerate(zip(starts, ends, strict=False))
         ]
 
@@ -107,17 +107,17 @@ class RegionTrace(Mapping[int, ColumnTrace]):
     @property
     def models(self) -> Mapping[int, BSpline]:
         """Spline by column."""
-        return _View(self, lambda i: self._splines[self._spline[i]])
+        return _View(self._position, lambda i: self._splines[self._spline[i]])
 
     @property
     def scales(self) -> Mapping[int, float]:
         """Scale by column."""
-        return _View(self, self._scale.__getitem__)
+        return _View(self._position, self._scale.__getitem__)
 
     @property
     def bounds(self) -> Mapping[int, tuple[float, float]]:
         """Lowest and highest valid alpha by column."""
-        return _View(self, self._bounds.__getitem__)
+        return _View(self._position, self._bounds.__getitem__)
 
     def __reduce__(self) -> tuple[type["RegionTrace"], tuple[Table]]:
         return RegionTrace, (self._table,)
@@ -129,20 +129,20 @@ class RegionTrace(Mapping[int, ColumnTrace]):
 class _View(Mapping[int, _T], Generic[_T]):
     """One of the three things a `RegionTrace` knows of each column."""
 
-    __slots__ = ("_region", "_value")
+    __slots__ = ("_position", "_value")
 
-    def __init__(self, region: RegionTrace, value: Callable[[int], _T]) -> None:
-        self._region = region
+    def __init__(self, position: Mapping[int, int], value: Callable[[int], _T]) -> None:
+        self._position = position
         self._value = value
 
     def __getitem__(self, column: int) -> _T:
-        return self._value(self._region._position[column])
+        return self._value(self._position[column])
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._region)
+        return iter(self._position)
 
     def __len__(self) -> int:
-        return len(self._region)
+        return len(self._position)
 
     def __repr__(self) -> str:
         return repr(dict(self))
@@ -155,6 +155,8 @@ class TraceModel(Mapping[int, RegionTrace]):
 
     Attributes
     ----------
+    native : pixtrace._native.TraceModel
+        The model as the core holds it.
     spline_models : Mapping of int to Mapping of int to BSpline
         Spline by region and column.
     spline_scales : Mapping of int to Mapping of int to float
@@ -164,7 +166,7 @@ class TraceModel(Mapping[int, RegionTrace]):
     """
 
     def __init__(self, native: "_native.TraceModel") -> None:
-        self._native = native
+        self.native = native
         self._labels = tuple(native.labels())
         self._regions: dict[int, RegionTrace] = {}
 
@@ -174,7 +176,7 @@ class TraceModel(Mapping[int, RegionTrace]):
             raise KeyError(region)
         label = int(region)
         if label not in self._regions:
-            self._regions[label] = RegionTrace(self._native.table(label))
+            self._regions[label] = RegionTrace(self.native.table(label))
         return self._regions[label]
 
     def __iter__(self) -> Iterator[int]:
@@ -251,7 +253,7 @@ class TraceModel(Mapping[int, RegionTrace]):
         return trace_image(self, region_map, alpha, slope_limit=slope_limit, pad=pad)
 
     def __reduce__(self) -> tuple[Callable[[dict[int, Table]], "TraceModel"], tuple[dict[int, Table]]]:
-        return _from_tables, ({label: self._native.table(label) for label in self._labels},)
+        return _from_tables, ({label: self.native.table(label) for label in self._labels},)
 
     def __repr__(self) -> str:
         return f"<TraceModel: {len(self)} regions, {self.n_columns} columns, {self.n_fits} fits>"
@@ -259,4 +261,3 @@ class TraceModel(Mapping[int, RegionTrace]):
 
 def _from_tables(tables: dict[int, Table]) -> TraceModel:
     return TraceModel(_native.TraceModel.from_tables(tables))
-

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixtrace import _native
-from pixtrace._arrays import as_count, as_floating, as_labels, as_real
+from pixtrace._arrays import as_count, as_double, as_floating, as_labels, as_real
 from pixtrace.exceptions import MemoryLimitError, ParameterError
 from pixtrace.trace.given import native_model
 from pixtrace.trace.model import TraceModel
@@ -205,7 +205,7 @@ def oversample_planes(
         As in `oversample_flux`.
     """
     return _oversample(
-        model._native,
+        model.native,
         flux,
         alpha,
         region_map,
@@ -252,9 +252,9 @@ def _oversample(
     planes = _native.oversample(
         model,
         as_floating(flux, "flux"),
-        as_floating(alpha, "alpha", dtype=np.float64),
+        as_double(alpha, "alpha"),
         as_labels(region_map, "region_map"),
-        as_floating(alpha_os, "alpha_os", dtype=np.float64),
+        as_double(alpha_os, "alpha_os"),
         params={
             "oversample_factor": as_real(factor, "oversample_factor"),
             "require_ngood": as_count(require_ngood, "require_ngood"),
@@ -382,9 +382,9 @@ def trace_planes(
 ) -> TraceImage:
     """Evaluate a model as `trace_image` does, in float32 or in float64."""
     planes = _native.trace_image(
-        model._native,
+        model.native,
         as_labels(region_map, "region_map"),
-        as_floating(alpha, "alpha", dtype=np.float64),
+        as_double(alpha, "alpha"),
         slope_limit=as_real(slope_limit, "slope_limit"),
         pad=as_real(pad, "pad"),
         single=np.dtype(dtype) == np.float32,
@@ -436,7 +436,7 @@ def alpha_on_grid(
     """
     _check_memory(alpha, factor, itemsize=8, n_planes=1)
     return _native.alpha_on_grid(
-        as_floating(alpha, "alpha", dtype=np.float64),
+        as_double(alpha, "alpha"),
         as_labels(region_map, "region_map"),
         as_real(factor, "oversample_factor"),
         flipped=flipped,
@@ -466,4 +466,3 @@ def _physical_memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):  # pragma: no cover - Windows
         return 64_000_000_000
-
