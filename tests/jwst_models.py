@@ -9,17 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import gwcs
 import numpy as np
-from astropy import coordinates
-from astropy import units as u
-from astropy.modeling import bind_bounding_box
-from astropy.modeling import models as m
-from astropy.modeling.bounding_box import CompoundBoundingBox
-from gwcs import coordinate_frames as cf
-from gwcs import selector
-from stdatamodels.jwst import datamodels as dm
-from stdatamodels.jwst.transforms.models import Gwa2Slit, Slit2Msa
+
+from tests.untyped import bounding_box, cf, coordinates, gwcs, modeling, selector, transforms, units
+from tests.untyped import datamodels as dm
+from tests.untyped import models as m
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +28,7 @@ CASES: dict[str, tuple[str, dict[str, Any], float]] = {
     "ifu_nrs1": ("nirspec_ifu", {}, 2.0),
     "ifu_prism_nrs2": ("nirspec_ifu", {"detector": "NRS2", "grating": "PRISM"}, 1.0),
     "fixed_slits": ("nirspec_slits", {}, 2.0),
-    "slitlets": ("nirspec_slits", {"exp_type": "NRS_MSASPEC", "units": ["MJy"]}, 3.0),
+    "slitlets": ("nirspec_slits", {"exp_type": "NRS_MSASPEC", "fluxes": ["MJy"]}, 3.0),
     "slit": ("nirspec_slit", {}, 2.5),
     "slit_series": ("nirspec_slit", {"n_integrations": 3}, 1.0),
     "lrs": ("miri_lrs", {}, 2.0),
@@ -60,13 +54,13 @@ def _pixels(name: str) -> Any:
 
 def _spectral(name: str, axes: tuple[str, str]) -> Any:
     space = cf.Frame2D(name=f"{name}_spatial", axes_order=(0, 1), unit=("", ""), axes_names=axes)
-    wave = cf.SpectralFrame(name=f"{name}_spectral", axes_order=(2,), unit=(u.micron,), axes_names=("wavelength",))
+    wave = cf.SpectralFrame(name=f"{name}_spectral", axes_order=(2,), unit=(units.micron,), axes_names=("wavelength",))
     return cf.CompositeFrame([space, wave], name=name)
 
 
 def _world() -> Any:
     sky = cf.CelestialFrame(name="sky", axes_order=(0, 1), reference_frame=coordinates.ICRS())
-    wave = cf.SpectralFrame(name="spectral", axes_order=(2,), unit=(u.micron,), axes_names=("wavelength",))
+    wave = cf.SpectralFrame(name="spectral", axes_order=(2,), unit=(units.micron,), axes_names=("wavelength",))
     return cf.CompositeFrame([sky, wave], name="world")
 
 
@@ -108,10 +102,10 @@ def _scene(rows: Plane, bright: float, seed: int) -> tuple[Plane, Plane, Plane]:
 def _fill(model: Any, flux: Plane, error: Plane, bad: Plane, unit: str = "MJy/sr", n_integrations: int = 0) -> None:
     """Put planes into a model."""
     flux, error = (np.where(bad, np.nan, plane).astype(np.float32) for plane in (flux, error))
-    dq = bad.astype(np.uint32)
+    dq: Plane = bad.astype(np.uint32)
     if n_integrations:
         flux = np.stack([flux * np.float32(1 + 0.125 * i) for i in range(n_integrations)])
-        error, dq = (np.repeat(plane[np.newaxis], n_integrations, axis=0) for plane in (error, dq))
+        error, dq = np.stack([error] * n_integrations), np.stack([dq] * n_integrations)
     model.data, model.err, model.dq = flux, error, dq
     for name, share in zip(_PLANES, (0.5, 0.25, 0.25), strict=True):
         setattr(model, name, (error**2 * np.float32(share)).astype(np.float32))
@@ -127,10 +121,12 @@ def _describe(model: Any, exp_type: str, detector: str, grating: str | None = No
     model.meta.instrument.name, model.meta.instrument.detector = instrument, detector
     model.meta.instrument.grating = grating
     model.meta.exposure.type, model.meta.exposure.exposure_time = exp_type, 300.0
+    model.meta.exposure.start_time, model.meta.exposure.end_time = 60341.375, 60341.378
     model.meta.observation.date, model.meta.observation.time = "2024-02-01", "08:59:37"
     model.meta.target.source_type, model.meta.target.ra, model.meta.target.dec = "POINT", 165.0, 54.0
     if not isinstance(model, dm.MultiSlitModel):  # there it belongs to the slits
         model.meta.wcsinfo.dispersion_direction = 1 if instrument == "NIRSPEC" else 2
+        model.meta.wcsinfo.s_region = "POLYGON ICRS  165.0 54.0 165.001 54.0 165.001 54.001 165.0 54.001"
     model.meta.cal_step.assign_wcs = "COMPLETE"
 
 
@@ -151,7 +147,7 @@ def nirspec_ifu(detector: str = "NRS1", grating: str = "G140M") -> Any:
     y, x = np.mgrid[: IFU_SHAPE[0], : IFU_SHAPE[1]].astype(float)
     regions = np.zeros(IFU_SHAPE, dtype=np.int32)
     flux, error, bad = np.zeros(IFU_SHAPE), np.full(IFU_SHAPE, 0.05), np.zeros(IFU_SHAPE, dtype=bool)
-    transforms, slices = {}, {}
+    by_slice, slices = {}, {}
     for k in range(N_SLICES):
         centre = 9.0 + 16 * k
         rows = y - centre - _TILT * x - _BOW * x**2
@@ -163,15 +159,15 @@ def nirspec_ifu(detector: str = "NRS1", grating: str = "G140M") -> Any:
         transform.inputs, transform.outputs = ("x", "y"), ("x_slice", "y_slice", "lam")
         row, column = np.nonzero(inside)
         box = (column.min() - 0.5, column.max() + 0.5), (row.min() - 0.5, row.max() + 0.5)
-        bind_bounding_box(transform, box, order="F")
-        transforms[k + 1] = transform
+        modeling.bind_bounding_box(transform, box, order="F")
+        by_slice[k + 1] = transform
         slices[round(k * 1e-4, 5)] = m.Mapping((0,), n_inputs=3) | m.Const1D(k + 1)
     mapper = selector.LabelMapperArray(regions)
     mapper.inverse = selector.LabelMapperDict(
         ("x_slice", "y_slice", "lam"), slices, inputs_mapping=m.Mapping((0,), n_inputs=3), atol=1e-4
     )
     to_slicer = selector.RegionsSelector(
-        ("x", "y"), ("x_slice", "y_slice", "lam"), label_mapper=mapper, selector=transforms, name="det2slicer"
+        ("x", "y"), ("x_slice", "y_slice", "lam"), label_mapper=mapper, selector=by_slice, name="det2slicer"
     )
     to_slicer.inputs, to_slicer.outputs = ("x", "y"), ("x_slice", "y_slice", "lam")
     first = m.Identity(2, name="coord2det")
@@ -212,12 +208,12 @@ def nirspec_ifu_by_slit() -> Any:
         boxes[k] = (column.min() - 0.5, column.max() + 0.5), (row.min() - 0.5, row.max() + 0.5)
     swap = m.Mapping((0, 1, 3, 2))
     swap.inverse = m.Mapping((0, 1, 3, 2))
-    slit_to_slicer = Slit2Msa(list(range(N_SLICES)), to_slicer) & m.Identity(1) | swap
+    slit_to_slicer = transforms.Slit2Msa(list(range(N_SLICES)), to_slicer) & m.Identity(1) | swap
     slit_to_slicer.inputs = ("name", "x_slit", "y_slit", "lam")
     slit_to_slicer.outputs = ("x_slice", "y_slice", "lam", "name")
     to_world = _to_sky(0.1, 0.1, 1e6) & m.Identity(1)
     to_world.inputs, to_world.outputs = ("x", "y", "lam", "name"), ("ra", "dec", "lam", "name")
-    gwa_to_slit = Gwa2Slit(list(range(N_SLICES)), to_slit)
+    gwa_to_slit = transforms.Gwa2Slit(list(range(N_SLICES)), to_slit)
     for transform, name in ((to_sca, "dms2sca"), (to_gwa, "det2gwa"), (gwa_to_slit, "gwa2slit")):
         transform.name = name
     slit_to_slicer.name = "slit2slicer"
@@ -233,7 +229,9 @@ def nirspec_ifu_by_slit() -> Any:
     )
     forward = wcs.forward_transform
     forward.inputs = ("x", "y", "name")
-    wcs.bounding_box = CompoundBoundingBox.validate(forward, boxes, selector_args=[("name", True)], order="F")
+    wcs.bounding_box = bounding_box.CompoundBoundingBox.validate(
+        forward, boxes, selector_args=[("name", True)], order="F"
+    )
     model.meta.wcs = wcs
     return model
 
@@ -262,17 +260,17 @@ def _nirspec_slit(seed: int, unit: str, n_integrations: int = 0, shape: tuple[in
     return slit
 
 
-def nirspec_slits(exp_type: str = "NRS_FIXEDSLIT", units: Sequence[str] = ("MJy/sr", "MJy")) -> Any:
+def nirspec_slits(exp_type: str = "NRS_FIXEDSLIT", fluxes: Sequence[str] = ("MJy/sr", "MJy")) -> Any:
     """NIRSpec fixed slits or slitlets: a surface brightness in the first, a flux density in the second."""
     model = dm.MultiSlitModel()
     _describe(model, exp_type, "NRS1", "G140M")
-    for k, unit in enumerate(units):
+    for k, unit in enumerate(fluxes):
         model.slits.append(_nirspec_slit(k + 1, unit, shape=(SLIT_SHAPE[0] + 4 * k, SLIT_SHAPE[1])))
     return model
 
 
 def nirspec_slit(exp_type: str = "NRS_BRIGHTOBJ", n_integrations: int = 0) -> Any:
-    """A single NIRSpec slit, or a time series of it."""
+    """Return a single NIRSpec slit, or a time series of it."""
     model = _nirspec_slit(1, "MJy/sr", n_integrations=n_integrations)
     _describe(model, exp_type, "NRS2", "G395H")
     return model
@@ -293,7 +291,7 @@ def miri_lrs(exp_type: str = "MIR_LRS-FIXEDSLIT", n_integrations: int = 0, model
     to_y = m.Polynomial1D(1, c0=600.0, c1=-50.0)
     to_x = m.Polynomial2D(1, c0_0=40.3, c1_0=1 / 0.11, c0_1=-_TILT / 3)
     forward.inverse = m.Mapping((0, 2, 2), n_inputs=3) | (m.Identity(1) & to_y | to_x) & to_y
-    bind_bounding_box(forward, ((7.5, 72.5), (4.5, 84.5)), order="F")
+    modeling.bind_bounding_box(forward, ((7.5, 72.5), (4.5, 84.5)), order="F")
     _describe(model, exp_type, "MIRIMAGE")
     _fill(model, *_scene(x - 40.3 + _TILT / 3 * y, 90.0, 5), n_integrations=n_integrations)
     model.meta.wcs = gwcs.WCS(
@@ -312,7 +310,7 @@ def miri_mrs(*, polynomial: bool = True) -> Any:
     y, x = np.mgrid[:n_y, :n_x].astype(float)
     labels = np.zeros((n_y, n_x), dtype=np.int64)
     flux, error, bad = np.zeros((n_y, n_x)), np.full((n_y, n_x), 0.05), np.zeros((n_y, n_x), dtype=bool)
-    transforms = {}
+    by_slice = {}
     for k, label in enumerate((101, 102)):
         centre = 18.0 + 34 * k
         rows = x - centre - _TILT * y / 3
@@ -326,7 +324,7 @@ def miri_mrs(*, polynomial: bool = True) -> Any:
         last = m.Identity(1) * m.Const1D(1.00002, name="velocity_correction")
         if not polynomial:
             last = last | m.Exponential1D(1.0, 1.0) | m.Logarithmic1D(1.0, 1.0)
-        transforms[label] = m.Mapping((1, 0, 0, 1, 0)) | (
+        by_slice[label] = m.Mapping((1, 0, 0, 1, 0)) | (
             (shift | alpha) & m.Const1D(0.17 * k, name="det2local") & (shift.copy() | wave | last)
         )
     labels[:2][labels[:2] > 0] *= -1  # rows outside the range of wavelengths common to all slices
@@ -334,10 +332,10 @@ def miri_mrs(*, polynomial: bool = True) -> Any:
         ("x", "y"),
         ("alpha", "beta", "lam"),
         label_mapper=selector.LabelMapperArray(labels),
-        selector=transforms,
+        selector=by_slice,
         name="detector_to_abl",
     )
-    bind_bounding_box(to_local, ((-0.5, n_x - 0.5), (-0.5, n_y - 0.5)), order="F")
+    modeling.bind_bounding_box(to_local, ((-0.5, n_x - 0.5), (-0.5, n_y - 0.5)), order="F")
     model = dm.IFUImageModel((n_y, n_x))
     _describe(model, "MIR_MRS", "MIRIFUSHORT")
     model.meta.instrument.channel, model.meta.instrument.band = "12", "SHORT"

@@ -89,6 +89,7 @@ def main(given: Sequence[str] | None = None) -> None:
     print(report.machine_line(machine))
     functions: list[measure.Row] = []
     commands: list[measure.Row] = []
+    start_up = (0.0, 0.0)
     memory: list[report.Memory] = []
     series: list[growth.Series] = []
     with tempfile.TemporaryDirectory(prefix="pixtrace-bench-") as name:
@@ -96,6 +97,7 @@ def main(given: Sequence[str] | None = None) -> None:
         with Reference(python, folder / "reference.log") as reference:
             if "command" in options.parts:
                 commands = command.measure(reference, exposure, folder, options.rounds)
+                start_up = command.start_up()
             for data_name in options.data if "functions" in options.parts else ():
                 data = inputs.mrs(exposure) if data_name == "MRS" else inputs.nirspec()
                 functions += measure.measure(
@@ -113,7 +115,7 @@ def main(given: Sequence[str] | None = None) -> None:
                 report.PICTURE.parent.mkdir(parents=True, exist_ok=True)
                 growth.plot(series, report.PICTURE)
     if options.write:
-        print(f"wrote {report.write(machine, functions, commands, memory, series)}")
+        print(f"wrote {report.write(machine, functions, commands, start_up, memory, series)}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 import sysconfig
 import time
 from dataclasses import dataclass
@@ -157,6 +158,28 @@ def measure(reference: Reference, exposure: Path, folder: Path, rounds: int) -> 
         print(f"{what}: {row.reference:.2f} s / {row.ours:.2f} s = {row.ratio:.1f} (asked for: {target:g})")
         rows.append(row)
     return rows
+
+
+def start_up() -> tuple[float, float]:
+    """Return the seconds that importing numpy takes, and what `import pixtrace` takes beyond it.
+
+    Returns
+    -------
+    tuple of float
+        Medians of fifteen fresh processes each, less those of an empty one.
+    """
+
+    def seconds(code: str) -> float:
+        times: list[float] = []
+        for _ in range(15):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True)
+            times.append(time.perf_counter() - start)
+        return statistics.median(times)
+
+    empty, numpy, both = (seconds(code) for code in ("pass", "import numpy", "import numpy, pixtrace.trace"))
+    print(f"import numpy: {numpy - empty:.3f} s; pixtrace.trace beyond it: {both - numpy:.3f} s")
+    return numpy - empty, both - numpy
 
 
 def memory(python: Path, exposure: Path, folder: Path) -> tuple[float, float]:

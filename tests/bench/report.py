@@ -52,6 +52,10 @@ reference is called in a process that has imported it already.
 {rows}
 """
 
+START_UP = """
+`import numpy` takes {numpy:.0f} ms, `import pixtrace.trace` {pixtrace:.0f} ms more (asked for: under 100 ms).
+"""
+
 MEMORY = """
 ## Memory
 
@@ -140,6 +144,7 @@ def write(
     machine: Machine,
     functions: Sequence[Row],
     commands: Sequence[Row],
+    start_up: tuple[float, float],
     memory: Sequence[Memory],
     growth: Sequence[Series],
 ) -> Path:
@@ -151,6 +156,8 @@ def write(
         Peak rates.
     functions, commands : sequence of Row
         Times.
+    start_up : tuple of float
+        Seconds that numpy takes to import, and pixtrace beyond it.
     memory : sequence of Memory
         Peaks.
     growth : sequence of Series
@@ -166,6 +173,7 @@ def write(
         text += FUNCTIONS.format(rows="\n".join(map(_function_row, functions)))
     if commands:
         text += COMMAND.format(rows="\n".join(map(_command_row, commands)))
+        text += START_UP.format(numpy=1e3 * start_up[0], pixtrace=1e3 * start_up[1])
     if memory:
         rows = (f"| {row.what} | {row.reference} | {row.ours} | {row.target} |" for row in memory)
         text += MEMORY.format(rows="\n".join(rows))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,17 +54,16 @@ def box_of(part: Any) -> list[list[float]]:
 def main() -> None:
     """Run the step on every case and write the record."""
     os.environ["STPIPE_DISABLE_CRDS_STEPPARS"] = "True"
-    from stpipe import crds_client
-
+    crds_client: Any = import_module("stpipe.crds_client")
     crds_client.get_context_used = lambda _: "N/A"  # no server is needed
-    from jwst.adaptive_trace_model import AdaptiveTraceModelStep
+    step: Any = import_module("jwst.adaptive_trace_model").AdaptiveTraceModelStep
 
     record: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in CASES:
             path = Path(folder) / f"{name}_cal.fits"
             factor = write_case(name, path)
-            result = AdaptiveTraceModelStep.call(str(path), skip=False, oversample=factor)
+            result = step.call(str(path), skip=False, oversample=factor)
             facts: dict[str, Any] = {"status": result.meta.cal_step.adaptive_trace_model, "parts": []}
             for k, part in enumerate(parts_of(result)):
                 rows = rows_of(name, part.data.shape[-2])

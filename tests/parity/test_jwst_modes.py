@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stdatamodels.jwst import datamodels
 
 from tests.jwst_models import CASES, write_case
 from tests.jwst_product import make_product
 from tests.parity.agreement import assert_planes_agree
 from tests.parity.record_jwst_modes import PLANES, RECORD, box_of, parts_of, rows_of, world_of
+from tests.untyped import datamodels
 
 # The planes are float32. Single pixels in the far wings of a spline differ by more, relative to themselves: nothing
 # remains of them but the rounding of what was subtracted; agreement is measured against the median of the plane.

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-from stdatamodels.jwst import datamodels
 
 from tests.jwst_product import make_product
-from tests.parity.agreement import FloatArray, assert_planes_agree
+from tests.parity.agreement import assert_planes_agree
+from tests.untyped import datamodels
 
 PLANES = ("data", "err", "var_poisson", "var_rnoise", "var_flat", "wavelength", "trace_model")
 # float32 planes: a last digit in the error is two in the variance.
@@ -36,10 +37,10 @@ def run(
     return number, factor, datamodels.open(path)
 
 
-def at_region_ends(regions: FloatArray) -> FloatArray:
+def at_region_ends(regions: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     """Return which pixels are the first or the last one of their slice; the slices lie along axis 1."""
-    change = np.diff(regions, axis=1, prepend=-1000, append=-1000) != 0
-    return change[:, :-1] | change[:, 1:]
+    change = np.asarray(np.diff(regions, axis=1, prepend=-1000, append=-1000) != 0)
+    return np.asarray(change[:, :-1] | change[:, 1:])
 
 
 def test_planes(run: tuple[int, float, Any], rows: dict[str, Any]) -> None:

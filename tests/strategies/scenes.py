@@ -8,6 +8,8 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 from hypothesis.vendor.pretty import RepresentationPrinter
 
+BACKGROUND = 5.0
+
 FloatArray = npt.NDArray[np.floating[Any]]
 
 
@@ -119,7 +121,7 @@ class Scene:
 
 def _image(alpha: npt.NDArray[np.float64], centre: float, peak: float, width: float) -> npt.NDArray[np.float64]:
     spectrum = 1.0 + 0.3 * np.sin(np.arange(alpha.shape[1]) / 5.0)
-    return np.asarray(spectrum * peak * np.exp(-0.5 * ((alpha - centre) / width) ** 2) + 5.0, dtype=np.float64)
+    return np.asarray(spectrum * peak * np.exp(-0.5 * ((alpha - centre) / width) ** 2) + BACKGROUND, dtype=np.float64)
 
 
 @st.composite

@@ -77,11 +77,11 @@ def test_inspect_a_jwst_exposure(tmp_path: Path) -> None:
     info = inspect(jwst(tmp_path / "b.fits", EXP_TYPE="NRC_WFSS"))
     assert info.preset is None
     assert "no trace model for exposures of type 'NRC_WFSS'" in info.problem
-    info = inspect(jwst(tmp_path / "c.fits", S_TRCMDL="COMPLETE"))
+    info = inspect(jwst(tmp_path / "c.fits", S_TRCMOD="COMPLETE"))
     assert info.oversampled is not None
     assert math.isnan(info.oversampled)
     assert info.problem == "it has been through the trace model already"
-    info = inspect(jwst(tmp_path / "d.fits", S_TRCMDL="COMPLETE", PIXFACT=3.0))
+    info = inspect(jwst(tmp_path / "d.fits", S_TRCMOD="COMPLETE", PIXFACT=3.0))
     assert info.oversampled == 3.0
     info = inspect(jwst(tmp_path / "e.fits", wcs=False))
     assert "it has no WCS" in info.problem

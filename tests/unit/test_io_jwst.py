@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from astropy.io import fits
-from stdatamodels import fits_support
-from stdatamodels.jwst import datamodels
 
 from pixtrace.exceptions import OutputExistsError, ParameterError
 from pixtrace.io.exposure import Exposure
 from pixtrace.io.jwst import JwstExposure
 from tests.jwst_models import miri_mrs, nirspec_ifu, nirspec_ifu_by_slit, nirspec_slits, write_case
 from tests.jwst_product import make_product, make_results
+from tests.untyped import datamodels, fits, fits_support
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +47,9 @@ def digest(path: Path) -> str:
         ("lrs_series", "jwst-slit", "miri-lrs-slitless", (1,), True),
     ],
 )
-def test_what_is_read(folder: Path, name: str, kind: str, preset: str, labels: tuple[int, ...], *, flipped: bool) -> None:
+def test_what_is_read(
+    folder: Path, name: str, kind: str, preset: str, labels: tuple[int, ...], *, flipped: bool
+) -> None:
     with JwstExposure.open(folder / f"{name}_cal.fits") as exposure:
         assert isinstance(exposure, Exposure)
         assert (exposure.kind, exposure.params.preset_name) == (kind, preset)
@@ -188,11 +188,22 @@ def test_headers_and_tree_say_the_same(folder: Path, tmp_path: Path) -> None:
         hdus.writeto(tmp_path / "headers.fits")
     with datamodels.open(tmp_path / "product.fits") as by_tree:
         assert by_tree._asdf.tree["_fits_hash"] == expected  # the tree is trusted as it is
+        assert by_tree.extra_fits.PRIMARY.header[-1][:2] == ["PIXFACT", 2.0]
         with datamodels.MultiSlitModel(tmp_path / "headers.fits") as by_header:
             trees = [m.to_flat_dict(include_arrays=False) for m in (by_tree, by_header)]
     for key in trees[1]:
-        if not key.startswith(("extra_fits", "history", "asdf_library")) and "date" not in key and "model_type" not in key:
+        if (
+            not key.startswith(("extra_fits", "history", "asdf_library"))
+            and "date" not in key
+            and "model_type" not in key
+        ):
             assert trees[0].get(key) == trees[1][key], key
+
+
+def test_names_longer_than_a_card(folder: Path, tmp_path: Path) -> None:
+    name = f"jw{'0' * 90}_adaptive_trace_model.fits"
+    make_product(folder / "lrs_cal.fits", tmp_path / name, 1.0)
+    assert fits.getheader(tmp_path / name)["FILENAME"] == name
 
 
 def test_saving_again_starts_from_the_input(folder: Path, tmp_path: Path) -> None:
@@ -202,7 +213,10 @@ def test_saving_again_starts_from_the_input(folder: Path, tmp_path: Path) -> Non
     make_product(folder / "ifu_nrs1_cal.fits", tmp_path / "d.fits", 2.0)
     for name in ("c", "d"):
         diff = fits.FITSDiff(
-            str(tmp_path / "b.fits"), str(tmp_path / f"{name}.fits"), ignore_keywords=["DATE", "FILENAME"], ignore_hdus=["ASDF"]
+            str(tmp_path / "b.fits"),
+            str(tmp_path / f"{name}.fits"),
+            ignore_keywords=["DATE", "FILENAME"],
+            ignore_hdus=["ASDF"],
         )
         assert diff.identical, diff.report()
     boxes = []
@@ -340,7 +354,7 @@ def test_flux_density_is_divided_among_the_parts_of_a_pixel(tmp_path: Path) -> N
     """Surface brightness stays, flux density is divided: full trace, linear image and residual too."""
     results = {}
     for unit in ("MJy/sr", "MJy"):
-        nirspec_slits(units=[unit]).save(tmp_path / "in_cal.fits")
+        nirspec_slits(fluxes=[unit]).save(tmp_path / "in_cal.fits")
         results[unit] = make_results(JwstExposure.open(tmp_path / "in_cal.fits"), 2.0, intermediate=True)[0]
     for plane in ("flux", "error", "trace_used", "full_trace", "linear_flux", "residual_flux"):
         np.testing.assert_allclose(

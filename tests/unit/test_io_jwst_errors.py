@@ -1,22 +1,21 @@
 """What is wrong with a JWST file is said with the file's name, the place and the remedy."""
 
+import errno
 import gzip
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gwcs
 import numpy as np
 import pytest
-from astropy.io import fits
-from stdatamodels.jwst import datamodels
 
 from pixtrace.exceptions import (
     DataError,
     FileReadError,
     MemoryLimitError,
     MissingExtraError,
+    OutputError,
     ParameterError,
     PixtraceError,
     ShapeError,
@@ -24,8 +23,10 @@ from pixtrace.exceptions import (
 )
 from pixtrace.io.jwst import JwstExposure
 from pixtrace.io.jwst.modes import MODES
+from pixtrace.io.jwst.tree import need_extra
 from tests.jwst_models import miri_lrs, nirspec_ifu, nirspec_ifu_by_slit, nirspec_slits, write_case
 from tests.jwst_product import make_product, make_results
+from tests.untyped import datamodels, fits, gwcs
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def mrs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def edited(source: Path, target: Path, edit: Callable[[fits.HDUList], Any]) -> Path:
+def edited(source: Path, target: Path, edit: Callable[[Any], Any]) -> Path:
     """Write a changed copy of a file."""
     with fits.open(source) as hdus:
         edit(hdus)
@@ -147,11 +148,14 @@ def test_wcs_without_the_frame(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("module", ["yaml", "asdf", "gwcs", "stdatamodels"])
-def test_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str) -> None:
-    write_case("lrs", tmp_path / "x.fits")
+@pytest.mark.parametrize("name", ["mrs", "lrs"])
+def test_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str) -> None:
+    write_case(name, tmp_path / "x.fits")
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match=rf"need {module}.*pixtrace\[jwst\]"):
         JwstExposure.open(tmp_path / "x.fits")
+    with pytest.raises(MissingExtraError, match=module):
+        need_extra(module)
 
 
 # -- modes
@@ -192,13 +196,13 @@ def test_already_oversampled(tmp_path: Path, name: str) -> None:
 
 
 def test_planes_of_different_shapes(mrs: Path, tmp_path: Path) -> None:
-    def cut(hdus: fits.HDUList) -> None:
+    def cut(hdus: Any) -> None:
         hdus["ERR"].data = hdus["ERR"].data[:-1]
 
     with pytest.raises(ShapeError, match=r"x\.fits, extension SCI,1 and what belongs to it: .*error"):
         JwstExposure.open(edited(mrs, tmp_path / "x.fits", cut))
 
-    def cut_all(hdus: fits.HDUList) -> None:
+    def cut_all(hdus: Any) -> None:
         for hdu in hdus[1:-1]:
             hdu.data = hdu.data[:-1]
 
@@ -247,19 +251,33 @@ def test_results_of_another_exposure(mrs: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_interruption_leaves_nothing_behind(mrs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("failure", "expected", "message"),
+    [
+        (KeyboardInterrupt("stop"), KeyboardInterrupt, "stop"),
+        (OSError(errno.ENOSPC, "No space left on device"), OutputError, r"cannot write .*x\.fits: the disk is full"),
+    ],
+)
+def test_a_failure_midway_leaves_nothing_behind(
+    mrs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: BaseException,
+    expected: type[BaseException],
+    message: str,
+) -> None:
     from pixtrace.io.jwst import pieces
 
     written: list[int] = []
 
-    def interrupt(_: object, content: bytes) -> None:
+    def fail(_: object, content: bytes) -> None:
         written.append(len(content))
         if len(written) > 5:
-            raise KeyboardInterrupt
+            raise failure
 
     with JwstExposure.open(mrs) as exposure:
         results = make_results(exposure, 2.0)
-        monkeypatch.setattr(pieces, "_write_all", interrupt)
-        with pytest.raises(KeyboardInterrupt):
+        monkeypatch.setattr(pieces, "_write_all", fail)
+        with pytest.raises(expected, match=message):
             exposure.save(results, tmp_path / "x.fits")
     assert not list(tmp_path.iterdir())

@@ -1,31 +1,30 @@
 """The ASDF tree as nodes, the FITS container, and the WCS of oversampled pixels in all versions of the format."""
 
 import io
+import math
 from pathlib import Path
 from typing import Any
 
-import asdf
-import gwcs
 import numpy as np
 import pytest
-from astropy.io import fits
-from astropy.modeling import bind_bounding_box
-from astropy.modeling import models as m
-from gwcs import coordinate_frames as cf
 
 from pixtrace.io.jwst.container import read_container
 from pixtrace.io.jwst.tree import AsdfTree
 from pixtrace.io.jwst.units import is_flux_density
 from pixtrace.io.jwst.wcs import bounding_box_of, oversample_wcs, oversampled_by, steps_of
+from tests.untyped import asdf, cf, fits, gwcs, modeling
+from tests.untyped import models as m
 
 
 def small_wcs() -> Any:
     """Return a WCS of two frames with a bounding box."""
     transform = m.Polynomial2D(1, c0_0=1.0, c1_0=0.25, c0_1=0.01) & m.Scale(0.5)
     transform = m.Mapping((0, 1, 1)) | transform
-    bind_bounding_box(transform, ((-0.5, 9.5), (1.5, 19.5)), order="F")
+    modeling.bind_bounding_box(transform, ((-0.5, 9.5), (1.5, 19.5)), order="F")
     first, last = (cf.Frame2D(name=name, axes_order=(0, 1)) for name in ("detector", "world"))
-    return gwcs.WCS([(first, transform), (last, None)])
+    wcs = gwcs.WCS([(first, transform), (last, None)])
+    wcs.pixel_shape = (10, 21)
+    return wcs
 
 
 def tree_of(content: dict[str, Any], version: str | None = None) -> AsdfTree:
@@ -46,7 +45,7 @@ def objects_of(tree: AsdfTree) -> Any:
 
 def test_an_unchanged_tree_comes_back() -> None:
     rng = np.random.default_rng(1)
-    content = {
+    content: dict[str, Any] = {
         "numbers": [1, 2.5, 1e-12, float("inf"), -3, 0.1 + 0.2],
         "texts": ["a", "1", "yes", "null", "é: {", "x" * 300, "two\nlines"],
         "none": None,
@@ -68,8 +67,8 @@ def test_arrays_are_found_after_the_tree_has_grown() -> None:
     assert b"#ASDF BLOCK INDEX" in bytes(tree.content)
     tree.put_scalar("x" * 5000, "text")
     content = b"".join(tree.to_bytes())
-    for magic in (b"#ASDF BLOCK INDEX", b"nothing"):  # by the index, and without it
-        with asdf.open(io.BytesIO(content.replace(magic, b"?" * len(magic)) if magic != b"nothing" else content)) as file:
+    for readable in (content, content[: content.index(b"#ASDF BLOCK INDEX")]):
+        with asdf.open(io.BytesIO(readable)) as file:
             for k in (4, 0):
                 np.testing.assert_array_equal(file["arrays"][k], arrays[k])
     again = AsdfTree(memoryview(content), "test")
@@ -90,10 +89,11 @@ def test_arrays_of_any_type(dtype: str) -> None:
 
 def test_arrays_that_are_not_plain_are_left_alone() -> None:
     buffer = io.BytesIO()
-    file = asdf.AsdfFile({"packed": np.zeros(1000), "strided": np.arange(20.0)[::2], "list": [1, 2]})
+    file = asdf.AsdfFile({"packed": np.zeros(1000), "strided": np.zeros(20), "list": [1, 2]})
     file.set_array_compression(file["packed"], "zlib")
     file.write_to(buffer)
     tree = AsdfTree(memoryview(buffer.getvalue()), "test")
+    tree.put(tree.get("strided"), "strides", tree.sequence([tree.scalar(16)]))
     for name in ("packed", "strided", "list", "nothing"):
         assert tree.array(tree.get(name)) is None
 
@@ -116,14 +116,14 @@ def test_texts_stay_texts(value: str) -> None:
 
 
 def test_entries_keep_alphabetical_order() -> None:
-    tree = tree_of({"b": 1, "d": 2})
+    tree = tree_of({"top": {"b": 1, "d": 2}})
     for key in ("e", "c", "a", "d"):
-        tree.put_scalar(9, key)
-    names = [name for name, _ in tree.entries(tree.root) if len(name) == 1]
-    assert names == ["a", "b", "c", "d", "e"]
-    tree.remove(tree.root, "c")
-    assert tree.get("c") is None
-    assert tree.get("b", "c", 3) is None
+        tree.put_scalar(9, "top", key)
+    top = tree.get("top")
+    assert [name for name, _ in tree.entries(top)] == ["a", "b", "c", "d", "e"]
+    tree.remove(top, "c")
+    assert tree.get("top", "c") is None
+    assert tree.get("top", "b", "c", 3) is None
 
 
 # -- WCS
@@ -133,18 +133,17 @@ def test_entries_keep_alphabetical_order() -> None:
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("factor", [2.0, 1.3])
 def test_oversampled_wcs_in_all_versions(version: str | None, axis: int, factor: float) -> None:
-    try:
-        tree = tree_of({"wcs": small_wcs()}, version)
-    except (ValueError, asdf.exceptions.AsdfSerializationError):
-        pytest.skip(f"this asdf does not write version {version}")
+    tree = tree_of({"wcs": small_wcs()}, version)
     node = tree.get("wcs")
     assert oversampled_by(tree, node) == 1
-    box = bounding_box_of(tree, steps_of(tree, node)[0].transform)
-    assert box == [(-0.5, 9.5), (1.5, 19.5)]
+    box = [(-0.5, 9.5), (1.5, 19.5)]
+    assert bounding_box_of(tree, steps_of(tree, node)[0].transform) == box
     oversample_wcs(tree, node, factor, axis)
     assert oversampled_by(tree, tree.get("wcs")) == pytest.approx(factor, rel=1e-15)
     old, new = small_wcs(), objects_of(tree)["wcs"]
     assert new.available_frames == ["coordinates", "detector", "world"]
+    assert new.pixel_shape[axis] == math.ceil((10, 21)[axis] * factor)
+    assert new.pixel_shape[1 - axis] == (10, 21)[1 - axis]
     fine = np.array([2.0, 5.0, 7.0])
     native = (fine + 0.5) / factor - 0.5
     other = np.full(3, 6.0)

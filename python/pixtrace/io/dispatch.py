@@ -39,7 +39,7 @@ _DETAILS = (
     ("DATE-OBS", "date"),
     ("DATAMODL", "data model"),
     ("CAL_VER", "calibrated with jwst"),
-    ("S_TRCMDL", "trace model step"),
+    ("S_TRCMOD", "trace model step"),
 )
 
 
@@ -191,7 +191,7 @@ def _oversampled(header: Any) -> float | None:  # noqa: ANN401
     factor = header.get("PIXFACT")
     if isinstance(factor, (int, float)):
         return None if factor == 1 else float(factor)
-    return float("nan") if str(header.get("S_TRCMDL", "")).strip().upper() == "COMPLETE" else None
+    return float("nan") if str(header.get("S_TRCMOD", "")).strip().upper() == "COMPLETE" else None
 
 
 def _image_info(hdus: Any, sci: Any, path: Path, *, is_jwst: bool) -> ImageInfo:  # noqa: ANN401

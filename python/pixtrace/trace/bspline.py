@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pixtrace import _native
-from pixtrace._arrays import as_double
-from pixtrace.exceptions import MissingExtraError, ParameterError
+from pixtrace._arrays import as_count, as_double
+from pixtrace.exceptions import DataError, MissingExtraError, ParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ class BSpline:
     c: npt.NDArray[np.float64]
 
     def __init__(self, t: npt.ArrayLike, c: npt.ArrayLike, k: int = _CUBIC) -> None:
-        if k != _CUBIC:
+        if as_count(k, "k") != _CUBIC:
             msg = f"a spline of degree k = {k}; trace models are cubic splines, k = 3"
             raise ParameterError(msg)
         self.t = np.array(as_double(t, "t", ndim=1), dtype=np.float64)
@@ -74,8 +74,8 @@ class BSpline:
         self.c.flags.writeable = False
 
     def __call__(self, x: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return the values at `x`, in an array of its shape; NaN at NaN."""
-        points = np.asarray(x, dtype=np.float64)
+        """Return the values at `x`, in an array of its shape; NaN at NaN and at masked elements."""
+        points = as_double(x, "x", ndim=None)
         return _native.evaluate_spline(self.t, self.c, points.ravel()).reshape(points.shape)
 
     @property
@@ -101,14 +101,27 @@ class BSpline:
 
     @classmethod
     def from_scipy(cls, spline: "ScipyBSpline") -> "BSpline":
-        """Take over a `scipy.interpolate.BSpline`, or anything with its attributes ``t``, ``c`` and ``k``."""
-        return cls(spline.t, spline.c, int(spline.k))
+        """Take over a `scipy.interpolate.BSpline`, or anything with its attributes ``t``, ``c`` and ``k``.
+
+        Raises
+        ------
+        DataError
+            If it does not have them, or they do not make a spline.
+        ParameterError
+            If the degree is not 3.
+        """
+        try:
+            t, c, k = spline.t, spline.c, spline.k
+        except AttributeError as error:
+            msg = f"found a {type(spline).__name__}; expected a spline with attributes t, c and k"
+            raise DataError(msg) from error
+        return cls(t, c, k)
 
     def __eq__(self, other: object) -> bool:
         """Whether knots and coefficients are the same, bit for bit."""
         if not isinstance(other, BSpline):
             return NotImplemented
-        return np.array_equal(self.t, other.t) and np.array_equal(self.c, other.c, equal_nan=True)
+        return self.t.tobytes() == other.t.tobytes() and self.c.tobytes() == other.c.tobytes()
 
     def __hash__(self) -> int:
         return hash((self.t.tobytes(), self.c.tobytes()))

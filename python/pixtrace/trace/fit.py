@@ -1,5 +1,6 @@
 """Fits of trace models."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -7,8 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from pixtrace import _native
-from pixtrace._arrays import as_count, as_double, as_floating, as_labels, as_real, check_shape
-from pixtrace.exceptions import ShapeError
+from pixtrace._arrays import (
+    LARGEST_LABEL,
+    as_count,
+    as_double,
+    as_floating,
+    as_labels,
+    as_real,
+    check_callable,
+    check_shape,
+)
+from pixtrace.exceptions import ParameterError, ShapeError
 from pixtrace.trace.model import RegionTrace, TraceModel
 
 if TYPE_CHECKING:
@@ -65,12 +75,14 @@ def fit_all_regions(
         Number of threads; by default one for each core, or the environment variable ``RAYON_NUM_THREADS``. The result
         does not depend on it.
     progress : callable, optional
-        Called now and then as ``progress(columns_done, columns_in_all)``.
+        Called now and then as ``progress(columns_done, columns_in_all)``, in the calling thread. An exception that it
+        raises ends the fit, and is passed on.
     lrange : int
         Half-width of the window: a column is fitted together with `lrange` columns to the left and one less to the
         right.
     col_index : sequence of int, optional
-        Columns to fit, in this order; by default all, from left to right.
+        Columns to fit, in this order; by default all, from left to right. Of a column that is there twice the last
+        fit counts.
     space_ratio : float
         Refuse a fit if its points have gaps wider than this many knot spacings.
     sigma_low, sigma_high : float
@@ -103,19 +115,14 @@ def fit_all_regions(
     """
     native_flux = as_floating(flux, "flux")
     native_error = None if error is None else as_floating(error, "error", dtype=native_flux.dtype)
-    peaks = None
-    if peak_threshold is not None:
-        peaks = {
-            as_count(label, "peak_threshold"): as_real(value, "peak_threshold")
-            for label, value in peak_threshold.items()
-        }
+    check_callable(progress, "progress")
     native = _native.fit_all_regions(
         native_flux,
         native_error,
         as_double(alpha, "alpha"),
         as_labels(region_map, "region_map"),
-        peak_threshold=peaks,
-        snr_threshold=None if snr_threshold is None else as_real(snr_threshold, "snr_threshold"),
+        peak_threshold=_peaks(peak_threshold),
+        snr_threshold=None if snr_threshold is None else _threshold(snr_threshold, "snr_threshold"),
         fit=_arguments(
             lrange=lrange,
             col_index=col_index,
@@ -202,6 +209,38 @@ def fit_2d_spline_trace(
     return RegionTrace(native.table(1))
 
 
+def _peaks(peak_threshold: object) -> dict[int, float] | None:
+    if peak_threshold is None:
+        return None
+    if not isinstance(peak_threshold, Mapping):
+        msg = f"`peak_threshold` is a {type(peak_threshold).__name__}; expected a mapping of region number to flux"
+        raise ParameterError(msg)
+    return {
+        as_count(label, "region in `peak_threshold`", most=LARGEST_LABEL): _threshold(value, f"peak_threshold[{label}]")
+        for label, value in peak_threshold.items()
+    }
+
+
+def _threshold(value: float, name: str) -> float:
+    number = as_real(value, name)
+    if math.isnan(number):
+        msg = f"`{name}` is NaN, which no profile is above or below; it must be a number"
+        raise ParameterError(msg)
+    return number
+
+
+def _columns(col_index: Sequence[int] | npt.NDArray[np.integer]) -> list[int]:
+    try:
+        array = np.asarray(col_index)
+    except ValueError as error:
+        msg = f"`col_index` is not a sequence of column numbers: {error}"
+        raise ShapeError(msg) from error
+    if array.ndim != 1:
+        msg = f"`col_index` has shape {array.shape}; expected a sequence of column numbers"
+        raise ShapeError(msg)
+    return [as_count(column, "col_index") for column in array.tolist()]
+
+
 def _arguments(
     *,
     lrange: int,
@@ -215,16 +254,9 @@ def _arguments(
     auto_ngood_factor: float,
     auto_bkpt_factor: float,
 ) -> "FitArguments":
-    columns = None
-    if col_index is not None:
-        array = np.asarray(col_index)
-        if array.ndim != 1:
-            msg = f"`col_index` has shape {array.shape}; expected a sequence of column numbers"
-            raise ShapeError(msg)
-        columns = [as_count(column, "col_index", least=0) for column in array.tolist()]
     return {
         "lrange": as_count(lrange, "lrange", least=1),
-        "col_index": columns,
+        "col_index": None if col_index is None else _columns(col_index),
         "space_ratio": as_real(space_ratio, "space_ratio"),
         "sigma_low": as_real(sigma_low, "sigma_low"),
         "sigma_high": as_real(sigma_high, "sigma_high"),

@@ -63,6 +63,9 @@ class ColumnTrace:
         """Names that can stand in the brackets."""
         return ("model", "scale", "bounds")
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
 
 class RegionTrace(Mapping[int, ColumnTrace]):
     """The trace of one region: column index to `ColumnTrace`, in the order in which the columns were fitted.
@@ -102,7 +105,7 @@ class RegionTrace(Mapping[int, ColumnTrace]):
     @property
     def n_fits(self) -> int:
         """Number of distinct splines."""
-        return len(self._splines)
+        return len({self._spline[i] for i in self._position.values()})
 
     @property
     def models(self) -> Mapping[int, BSpline]:
@@ -144,6 +147,10 @@ class _View(Mapping[int, _T], Generic[_T]):
     def __len__(self) -> int:
         return len(self._position)
 
+    def __reduce__(self) -> tuple[type[dict[int, _T]], tuple[dict[int, _T]]]:
+        """Make copies and pickles of it plain dictionaries."""
+        return dict, (dict(self),)
+
     def __repr__(self) -> str:
         return repr(dict(self))
 
@@ -167,7 +174,7 @@ class TraceModel(Mapping[int, RegionTrace]):
 
     def __init__(self, native: "_native.TraceModel") -> None:
         self.native = native
-        self._labels = tuple(native.labels())
+        self._labels = dict.fromkeys(native.labels())
         self._regions: dict[int, RegionTrace] = {}
 
     def __getitem__(self, region: int) -> RegionTrace:
@@ -176,7 +183,8 @@ class TraceModel(Mapping[int, RegionTrace]):
             raise KeyError(region)
         label = int(region)
         if label not in self._regions:
-            self._regions[label] = RegionTrace(self.native.table(label))
+            # Of several threads that come here at once, all get the same object.
+            self._regions.setdefault(label, RegionTrace(self.native.table(label)))
         return self._regions[label]
 
     def __iter__(self) -> Iterator[int]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixtrace import _native
-from pixtrace._arrays import as_count, as_double, as_floating, as_labels, as_real
+from pixtrace._arrays import as_count, as_double, as_flag, as_floating, as_labels, as_real, check_callable
 from pixtrace.exceptions import MemoryLimitError, ParameterError
 from pixtrace.trace.given import native_model
 from pixtrace.trace.model import TraceModel
@@ -103,7 +103,8 @@ def oversample_flux(
     spline_models : mapping of int to mapping of int to spline
         Splines by region and column: ours, or `scipy.interpolate.BSpline`. A value may also be a mapping with "model",
         "bounds" and "scale". Without bounds a spline is valid on its base interval, ``t[k]`` to ``t[-k - 1]``. A
-        column without a spline is interpolated linearly.
+        column without a spline is interpolated linearly, and so is one whose scale is NaN. Regions and columns that
+        the image does not have are passed over.
     spline_scales : mapping of int to mapping of int to float, or None
         Scale of each spline. With None they are taken from the values of `spline_models`.
     oversample_factor : float
@@ -205,7 +206,7 @@ def oversample_planes(
         As in `oversample_flux`.
     """
     return _oversample(
-        model.native,
+        _core(model),
         flux,
         alpha,
         region_map,
@@ -243,6 +244,7 @@ def _oversample(
     n_threads: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> OversampledFlux:
+    check_callable(progress, "progress")
     unknown = set(want) - set(PLANES)
     if unknown:
         msg = f"unknown planes {sorted(unknown)}; there are {list(PLANES)}"
@@ -259,8 +261,8 @@ def _oversample(
             "oversample_factor": as_real(factor, "oversample_factor"),
             "require_ngood": as_count(require_ngood, "require_ngood"),
             "slope_limit": as_real(slope_limit, "slope_limit"),
-            "psf_optimal": bool(psf_optimal),
-            "trim_ends": bool(trim_ends),
+            "psf_optimal": as_flag(psf_optimal, "psf_optimal"),
+            "trim_ends": as_flag(trim_ends, "trim_ends"),
             "pad": as_real(pad, "pad"),
             "flipped": bool(flipped),
             "trace_used": "trace_used" in want,
@@ -335,7 +337,7 @@ def linear_planes(
         as_real(factor, "oversample_factor"),
         as_count(require_ngood, "require_ngood"),
         edge_limit=as_count(edge_limit, "edge_limit"),
-        preserve_nan=bool(preserve_nan),
+        preserve_nan=as_flag(preserve_nan, "preserve_nan"),
         flipped=bool(flipped),
         n_threads=None if n_threads is None else as_count(n_threads, "n_threads", least=1),
     )
@@ -382,7 +384,7 @@ def trace_planes(
 ) -> TraceImage:
     """Evaluate a model as `trace_image` does, in float32 or in float64."""
     planes = _native.trace_image(
-        model.native,
+        _core(model),
         as_labels(region_map, "region_map"),
         as_double(alpha, "alpha"),
         slope_limit=as_real(slope_limit, "slope_limit"),
@@ -391,6 +393,13 @@ def trace_planes(
         n_threads=None if n_threads is None else as_count(n_threads, "n_threads", least=1),
     )
     return TraceImage(*planes)
+
+
+def _core(model: object) -> "_native.TraceModel":
+    if not isinstance(model, TraceModel):
+        msg = f"`model` is a {type(model).__name__}; expected a TraceModel, as `fit_all_regions` makes it"
+        raise ParameterError(msg)
+    return model.native
 
 
 def fine_rows(n_rows: int, factor: float, *, flipped: bool = False) -> npt.NDArray[np.float64]:
@@ -446,16 +455,20 @@ def alpha_on_grid(
 
 def _check_memory(plane: npt.ArrayLike, factor: float, *, itemsize: int, n_planes: int) -> None:
     """Refuse what this machine's memory cannot hold, before it is asked for."""
-    shape = np.shape(plane)
+    try:
+        shape = np.shape(plane)
+    except ValueError:  # rows of different lengths, which the gate refuses
+        return
     number = as_real(factor, "oversample_factor")
     if len(shape) != 2 or not math.isfinite(number) or number < 1:  # noqa: PLR2004 - the core says what is wrong
         return
-    n_bytes = math.ceil(shape[0] * number) * shape[1] * itemsize * n_planes
+    n_rows = shape[0] * number  # in floating point, where nothing is too large
+    n_bytes = n_rows * shape[1] * itemsize * n_planes
     limit = _physical_memory()
     if n_bytes > limit:
         msg = (
-            f"`oversample_factor` = {number:g} makes {n_planes} planes of {math.ceil(shape[0] * number)} x {shape[1]} "
-            f"pixels, {n_bytes / 1e9:.1f} GB; this machine has {limit / 1e9:.1f} GB. Use a smaller factor"
+            f"`oversample_factor` = {number:g} makes {n_planes} planes of {n_rows:.10g} x {shape[1]} pixels, "
+            f"{n_bytes / 1e9:.6g} GB; this machine has {limit / 1e9:.1f} GB. Use a smaller factor"
         )
         raise MemoryLimitError(msg)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.io.fits.verify import VerifyWarning
 
 from pixtrace.io.jwst.container import BLOCK, Header
 
@@ -153,7 +155,7 @@ def tree_piece(content: Sequence[bytes | memoryview], old: Header) -> Piece:
 
 def headers_hash(pieces: Iterable[Piece]) -> str:
     """Return the hash of all headers by which stdatamodels tells whether the tree of a file belongs to them."""
-    return hashlib.sha256("".join(str(piece.header) for piece in pieces).encode()).hexdigest()
+    return hashlib.sha256("".join(_text(piece.header) for piece in pieces).encode()).hexdigest()
 
 
 def write_pieces(path: Path, pieces: Iterable[Piece]) -> None:
@@ -173,13 +175,20 @@ def write_pieces(path: Path, pieces: Iterable[Piece]) -> None:
     """
     with path.open("wb", buffering=0) as file:
         for piece in pieces:
-            _write_all(file, piece.header.tostring().encode("ascii"))
+            _write_all(file, _text(piece.header).encode("ascii"))
             size = 0
             for part in piece.data():
                 _write_all(file, part)
                 size += len(part)
             if size % BLOCK:
                 _write_all(file, bytes(BLOCK - size % BLOCK))
+
+
+def _text(header: Header) -> str:
+    """Return a header as it is written, the comments of long values cut short."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VerifyWarning)  # which is all that astropy warns of here
+        return str(header.tostring())
 
 
 def _write_all(file: Any, content: bytes | memoryview) -> None:  # noqa: ANN401 - a raw binary file

@@ -34,6 +34,7 @@ __all__ = ["PRODUCT_SUFFIX", "Part", "Product", "write_product"]
 PRODUCT_SUFFIX = "_adaptive_trace_model"
 #: Status of the step: its keyword, that keyword's comment, and its name in the tree.
 _STATUS, _STATUS_COMMENT, _STATUS_NAME = "S_TRCMOD", "Adaptive Trace Model", "adaptive_trace_model"
+_FACTOR = "PIXFACT"
 _HASH = "_fits_hash"
 _PIXEL_AREAS = {"PIXAR_SR": "pixelarea_steradians", "PIXAR_A2": "pixelarea_arcsecsq"}
 #: Names in the tree of planes that are called otherwise there; the others are in small letters.
@@ -155,10 +156,10 @@ class _Writer:
             self.primary[keyword] = value
             self.tree.put_scalar(value, "meta", entry)
         self._divide_areas(self.primary)
-        for part in product.parts:
+        for part in product.parts if self.factor != 1 else ():
+            node = self.tree.get(*part.path("meta", "photometry"))
             for entry in _PIXEL_AREAS.values():
-                node = self.tree.get(*part.path("meta", "photometry"))
-                area = self.tree.number(self.tree.child(node, entry)) if node is not None else None
+                area = self.tree.number(self.tree.child(node, entry))
                 if area is not None:
                     self.tree.put(node, entry, self.tree.scalar(area / self.factor))
 
@@ -168,7 +169,7 @@ class _Writer:
         _put_status(self.primary, status)
         self.tree.put_scalar(status, "meta", "cal_step", _STATUS_NAME)
         if self.factor != 1:
-            self.primary["PIXFACT"] = (self.factor, "oversampled by this factor (pixtrace)")
+            self._record_factor()
         planes: dict[tuple[str, int], npt.NDArray[Any]] = {}
         for part, result, wavelength in zip(self.source.parts, self.results, wavelengths, strict=False):
             planes.update({(name, part.version): plane for name, plane in self._planes(result, wavelength)})
@@ -201,6 +202,15 @@ class _Writer:
                 if tree.is_array(value) and tree.number(tree.child(value, "source")) is not None:
                     tree.remove(node, entry)
         return self._with_tree(pieces, blocks=False)
+
+    def _record_factor(self) -> None:
+        """Record the oversampling factor, of which the datamodel knows nothing."""
+        tree = self.tree
+        card = (_FACTOR, self.factor, "oversampled by this factor (pixtrace)")
+        self.primary[_FACTOR] = card[1:]
+        cards = tree.items(tree.get("extra_fits", "PRIMARY", "header"))
+        cards.append(tree.sequence([tree.scalar(item) for item in card], flow=True))
+        tree.put_node(tree.sequence(cards), "extra_fits", "PRIMARY", "header")
 
     # -- planes
 
@@ -255,7 +265,7 @@ class _Writer:
 
     def _divide_areas(self, header: Header) -> None:
         """Divide the areas of pixels in a header."""
-        for keyword in _PIXEL_AREAS:
+        for keyword in _PIXEL_AREAS if self.factor != 1 else ():
             if isinstance(header.get(keyword), (int, float)):
                 header[keyword] = header[keyword] / self.factor
 

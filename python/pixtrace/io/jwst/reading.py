@@ -11,7 +11,7 @@ from pixtrace.exceptions import DataError, FileReadError, PixtraceError
 from pixtrace.io.jwst.geometry import IfuGeometry, SlitGeometry, boxes, evaluate, finer, mrs_geometry
 from pixtrace.io.jwst.gwcs_model import GwcsFile, GwcsModel
 from pixtrace.io.jwst.modes import mode_of
-from pixtrace.io.jwst.tree import AsdfTree
+from pixtrace.io.jwst.tree import AsdfTree, check_extra
 from pixtrace.io.jwst.units import is_flux_density
 from pixtrace.io.jwst.wcs import bounding_box_of, oversampled_by, steps_of
 from pixtrace.trace.image import SpectralImage
@@ -69,9 +69,12 @@ class ImageReader:
         It has no tree.
     UnsupportedModeError
         There is no trace model for its mode.
+    MissingExtraError
+        A package of the extra ``jwst`` is not installed.
     """
 
     def __init__(self, container: FitsContainer) -> None:
+        check_extra()
         self.container = container
         self.mode = mode_of(container)
         where = f"{container.path}, extension ASDF"

@@ -9,6 +9,7 @@ exposure (a thousand transforms); this takes 0.05 s.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +22,35 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["AsdfTree", "Node", "need_extra"]
+__all__ = ["AsdfTree", "Node", "check_extra", "need_extra"]
 
 #: A node of PyYAML: ScalarNode, SequenceNode or MappingNode; PyYAML comes without types.
 Node = Any
 
+_PACKAGES = ("yaml", "asdf", "gwcs", "stdatamodels")
+_NOT_INSTALLED = "JWST files need {}, which is not installed: pip install 'pixtrace[jwst]'"
 _CORE = "tag:yaml.org,2002:"
 _ASDF = "tag:stsci.edu:asdf/"
 _END_OF_YAML = re.compile(rb"\r?\n\.\.\.\r?\n")
 _BLOCK_MAGIC = b"\xd3BLK"
 _INDEX_MAGIC = b"#ASDF BLOCK INDEX"
+
+
+def check_extra() -> None:
+    """Find the packages of the extra ``jwst`` without importing them, be they needed for a file or not.
+
+    Raises
+    ------
+    MissingExtraError
+        One of them is not installed.
+    """
+    for module in _PACKAGES:
+        try:
+            missing = importlib.util.find_spec(module) is None
+        except ValueError:  # blocked
+            missing = True
+        if missing:
+            raise MissingExtraError(_NOT_INSTALLED.format(module))
 
 
 def need_extra(module: str) -> Any:  # noqa: ANN401 - a module, which comes without types
@@ -49,15 +69,12 @@ def need_extra(module: str) -> Any:  # noqa: ANN401 - a module, which comes with
     Raises
     ------
     MissingExtraError
-        It is not installed.
+        It is not installed, or something that it needs is not.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        msg = (
-            f"JWST files need {module.split('.', maxsplit=1)[0]}, which is not installed: pip install 'pixtrace[jwst]'"
-        )
-        raise MissingExtraError(msg) from error
+        raise MissingExtraError(_NOT_INSTALLED.format(module)) from error
 
 
 class AsdfTree:
@@ -98,6 +115,7 @@ class AsdfTree:
             msg = f"{where}: the ASDF tree cannot be read ({error})"
             raise FileReadError(msg) from error
         self._yaml = yaml
+        self._array_tag: str | None = None
         self._blocks, self._index_start = self._find_blocks()
 
     def copy(self) -> AsdfTree:
@@ -247,6 +265,10 @@ class AsdfTree:
 
     def put_scalar(self, value: str | float, *path: str) -> None:
         """Set a scalar of the tree, making the mappings above it where needed."""
+        self.put_node(self.scalar(value), *path)
+
+    def put_node(self, value: Node, *path: str) -> None:
+        """Set an entry of the tree, making the mappings above it where needed."""
         node = self.root
         for name in path[:-1]:
             below = self.child(node, name)
@@ -254,11 +276,13 @@ class AsdfTree:
                 below = self.mapping({})
                 self.put(node, name, below)
             node = below
-        self.put(node, path[-1], self.scalar(value))
+        self.put(node, path[-1], value)
 
     def external_array(self, name: str, version: int, datatype: str, shape: Sequence[int]) -> Node:
         """Return the node of an array that lies in an extension of the FITS file around the tree."""
-        tag = next((str(n.tag) for n in self.walk(self.root) if self.is_array(n)), None)
+        if self._array_tag is None:
+            found = (str(node.tag) for node in self.walk(self.root) if self.is_array(node))
+            self._array_tag = next(found, _ASDF + "core/ndarray-1.0.0")
         return self.mapping(
             {
                 "source": self.scalar(f"fits:{name},{version}"),
@@ -266,7 +290,7 @@ class AsdfTree:
                 "byteorder": self.scalar("big"),
                 "shape": self.sequence([self.scalar(int(n)) for n in shape], flow=True),
             },
-            tag or _ASDF + "core/ndarray-1.0.0",
+            self._array_tag,
         )
 
     # -- writing

@@ -8,6 +8,7 @@ everything from the frame ``detector`` on stays as it was.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -145,6 +146,10 @@ def oversample_wcs(tree: AsdfTree, wcs: Node, factor: float, axis: int) -> None:
     steps = steps_of(tree, wcs)
     first = steps[0]
     maker = _Maker(tree, wcs, factor, axis)
+    sizes = tree.numbers(tree.child(wcs, "pixel_shape"))  # x before y; usually not given
+    if sizes:
+        fine_sizes = [math.ceil(size * factor) if i == axis else int(size) for i, size in enumerate(sizes)]
+        tree.put(wcs, "pixel_shape", tree.sequence([tree.scalar(size) for size in fine_sizes], flow=True))
     if first.frame == FINE_FRAME:
         tree.put(first.node, "transform", maker.refined(first.transform))
         for step in steps[1:2]:  # each slice has a bounding box, in pixels of the image

@@ -1,8 +1,16 @@
 //! Where along a slice there are compact sources.
 
-use crate::numeric::Real;
+use ndarray::ArrayView2;
+use rayon::prelude::*;
+
+use super::exposure::RegionMap;
+use super::model::ColumnTrace;
+use super::region::RegionPixels;
+use super::traced::TracedRegion;
+use crate::Error;
 use crate::numeric::peaks::local_maxima;
 use crate::numeric::sequence::bin_edges;
+use crate::numeric::{BSpline, Real};
 
 /// Fewer steep points than this in a region are no sign of a compact source.
 const MIN_POINTS: usize = 50;
@@ -56,4 +64,63 @@ impl CompactRanges {
     pub fn contains(&self, alpha: f64) -> bool {
         self.ranges.iter().any(|&(low, high)| low < alpha && alpha <= high)
     }
+}
+
+/// Finds the compact sources of every region.
+///
+/// `steep(column, region, trace, points)` adds the values of alpha at which the model of a column is steep, and says
+/// whether the column took part. The number of histogram bins is that of the first spline met, for all regions.
+pub(crate) fn find_sources<T: Real>(
+    regions: &[TracedRegion<'_>],
+    map: &RegionMap<'_>,
+    alpha: ArrayView2<'_, f64>,
+    slope_limit: f64,
+    pad: f64,
+    steep: impl Fn(usize, &TracedRegion<'_>, &ColumnTrace, &mut Vec<f64>) -> bool + Sync,
+) -> Result<Vec<CompactRanges>, Error> {
+    if slope_limit.is_nan() {
+        return Err(Error::Parameter {
+            name: "slope_limit",
+            value: slope_limit,
+            must_be: "a number",
+        });
+    }
+    if !(pad.is_finite() && pad >= 0.0) {
+        return Err(Error::Parameter {
+            name: "pad",
+            value: pad,
+            must_be: "finite and not negative",
+        });
+    }
+    if slope_limit <= 0.0 {
+        return Ok(vec![CompactRanges::everywhere(); regions.len()]);
+    }
+    let found: Vec<(Vec<f64>, Option<usize>, f64)> = regions
+        .par_iter()
+        .map(|region| {
+            let mut points = Vec::new();
+            let mut n_bins = None;
+            for (column, trace) in region.columns.iter().enumerate() {
+                let Some(trace) = trace else { continue };
+                if steep(column, region, trace, &mut points) && n_bins.is_none() {
+                    n_bins = region.spline(trace).map(BSpline::n_intervals);
+                }
+            }
+            // The spacing of the pixels is only asked for where there is something to look at.
+            let native = if points.is_empty() {
+                f64::NAN
+            } else {
+                let mut pixels = RegionPixels::layout(map.labels(), region.label, region.bounds);
+                pixels.alpha =
+                    pixels.collect(region.bounds, map.labels(), region.label, alpha, T::narrow);
+                pixels.native_dalpha::<T>()
+            };
+            (points, n_bins, native)
+        })
+        .collect();
+    let n_bins = found.iter().find_map(|f| f.1).unwrap_or(0);
+    Ok(found
+        .iter()
+        .map(|(points, _, native)| CompactRanges::find::<T>(points, *native, n_bins, pad))
+        .collect())
 }

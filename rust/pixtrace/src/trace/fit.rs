@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::columns::column_sums;
 use super::exposure::Exposure;
 use super::model::{ColumnTrace, RegionTrace, TraceModel};
 use super::profile::{crossdisp_profile, trim_edges};
@@ -162,14 +161,14 @@ pub fn fit_all_regions<T: Real>(
 /// [`Error::Parameter`], [`Error::ColumnOutside`], [`Error::LengthMismatch`], and [`Error::Cancelled`].
 pub fn fit_region<T: Real>(
     pixels: &RegionPixels,
-    column_sums_given: Option<&[f64]>,
+    column_sums: Option<&[f64]>,
     n_columns: usize,
     params: &FitParams,
     control: &Control,
 ) -> Result<RegionTrace, Error> {
     params.check(n_columns)?;
     control.expect(params.columns.as_ref().map_or(n_columns, Vec::len));
-    let sums = match column_sums_given {
+    let sums = match column_sums {
         Some(given) if given.len() != n_columns => {
             return Err(Error::LengthMismatch {
                 name: "fit_scale",
@@ -178,7 +177,7 @@ pub fn fit_region<T: Real>(
             });
         }
         Some(given) => given[pixels.columns.clone()].to_vec(),
-        None => column_sums::<T>(pixels, false),
+        None => pixels.column_sums::<T>(false),
     };
     fit_columns::<T>(pixels, &sums, n_columns, params, control)
 }
@@ -205,7 +204,7 @@ fn select_region<T: Real>(
         Some(profile) => profile.has_negative_source(),
         None => false,
     };
-    let sums = column_sums::<T>(&pixels, is_negative);
+    let sums = pixels.column_sums::<T>(is_negative);
     Some((pixels, sums))
 }
 

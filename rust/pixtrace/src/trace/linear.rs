@@ -5,8 +5,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use super::exposure::{RegionBox, RegionMap};
 use super::grid::FineGrid;
-use super::oversample::{fine_rows, nan_plane};
-use super::trace_image::COLUMNS_PER_BLOCK;
+use super::traced::{COLUMNS_PER_BLOCK, fine_rows, nan_plane};
 use crate::numeric::Real;
 use crate::numeric::interpolate::LinearInterpolator;
 use crate::{Control, Error};

@@ -6,7 +6,6 @@
 //!
 //! NaN marks missing data in every plane and infinities count as missing too.
 
-mod columns;
 mod compact;
 mod exposure;
 mod fit;
@@ -20,6 +19,7 @@ mod scale;
 mod spacing;
 mod spline_fit;
 mod trace_image;
+mod traced;
 mod window;
 
 pub use compact::CompactRanges;

@@ -3,11 +3,11 @@
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 
-use super::compact::CompactRanges;
+use super::compact::{CompactRanges, find_sources};
 use super::exposure::Exposure;
 use super::grid::FineGrid;
 use super::model::{ColumnTrace, TraceModel};
-use super::trace_image::{COLUMNS_PER_BLOCK, TracedRegion, find_sources};
+use super::traced::{COLUMNS_PER_BLOCK, TracedRegion, fine_rows, nan_plane};
 use crate::numeric::Real;
 use crate::numeric::interpolate::LinearInterpolator;
 use crate::{Control, Error};
@@ -144,13 +144,6 @@ pub fn oversample<T: Real, O: Real>(
         });
     control.check()?;
     Ok(planes)
-}
-
-/// A plane of NaN; its memory is touched first by the threads of the pool.
-pub(crate) fn nan_plane<O: Real>((n_y, n_x): (usize, usize)) -> Array2<O> {
-    let values: Vec<O> = rayon::iter::repeat_n(O::from_f64(f64::NAN), n_y * n_x).collect();
-    Array2::from_shape_vec((n_y, n_x), values)
-        .unwrap_or_else(|_| Array2::from_elem((0, n_x), O::from_f64(f64::NAN)))
 }
 
 /// The columns of the output planes that one task fills.
@@ -351,33 +344,6 @@ impl<T: Real> Job<'_, '_, T> {
             .filter(|(_, residual)| residual.is_finite())
             .unzip()
     }
-}
-
-/// The fine rows of a region in a column, and those among them that are its own. `rows` are its native rows there.
-///
-/// A fine pixel whose centre lies exactly between two regions is a row of both, so that their ends are where they
-/// should be; but it belongs to the one that has the nearest native pixel, and the other must leave it alone.
-pub(crate) fn fine_rows(
-    grid: &FineGrid,
-    labels: ArrayView2<'_, i32>,
-    label: i32,
-    column: usize,
-    rows: &[usize],
-) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
-    let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else { return (0..0, 0..0) };
-    let all = grid.rows_within(first, last);
-    let is_others = |m: usize| {
-        let found = labels[(grid.nearest(m), column)];
-        found > 0 && found != label
-    };
-    let mut own = all.clone();
-    if !own.is_empty() && is_others(own.start) {
-        own.start += 1;
-    }
-    if !own.is_empty() && is_others(own.end - 1) {
-        own.end -= 1;
-    }
-    (all, own)
 }
 
 /// Stores a value, if the plane was asked for.

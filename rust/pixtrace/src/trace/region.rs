@@ -91,6 +91,21 @@ impl RegionPixels {
         self.first[x]..self.first[x + 1]
     }
 
+    /// Sum of the flux of each column (counted from the first of the region), in the precision of `T`.
+    ///
+    /// NaN is left out, and so is what is not above zero if `positive_only`. Rows are added from the first to the last.
+    #[must_use]
+    pub fn column_sums<T: Real>(&self, positive_only: bool) -> Vec<f64> {
+        let is_used = |flux: &&f64| if positive_only { **flux > 0.0 } else { !flux.is_nan() };
+        let sum = |column| {
+            self.flux[self.column(column)]
+                .iter()
+                .filter(is_used)
+                .fold(0.0, |sum, f| T::narrow(sum + f))
+        };
+        self.columns.clone().map(sum).collect()
+    }
+
     /// Lowest and highest finite alpha, NaN if there is none.
     #[must_use]
     pub fn alpha_range(&self) -> (f64, f64) {

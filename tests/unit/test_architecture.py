@@ -1,0 +1,73 @@
+"""The rooms, the arrows and some of the laws of ARCHITECTURE.md, held against the sources."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.reference import PROJECT
+
+PACKAGE = PROJECT / "python" / "pixtrace"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+# What each room may import from the others; `_native`, `_arrays` and `exceptions` are open to all.
+ROOMS = {
+    "trace": set[str](),
+    "simulate": {"trace"},
+    "io": {"trace"},
+    "plots": {"trace", "io", "simulate"},
+    "cli": {"trace", "io", "simulate", "plots"},
+}
+FILES = {"astropy.io", "asdf"}
+OPTIONAL = {"asdf", "gwcs", "h5py", "jwst", "matplotlib", "scipy", "stdatamodels"}
+HEAVY = {*OPTIONAL, "astropy", "rich"}
+
+
+def room(path: Path) -> str:
+    """Return the room that a module belongs to: its folder, or itself without a leading underscore."""
+    first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "plots" if first == "_plotdata" else first
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[str, bool]]:
+    """Yield the full name of everything that is imported, and whether at the top of the module at run time."""
+    top = {id(node) for node in ast.iter_child_nodes(tree) if isinstance(node, ast.Import | ast.ImportFrom)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in top
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", id(node) in top
+
+
+def belongs(name: str, packages: set[str]) -> bool:
+    """Tell whether a name lies in one of some packages."""
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_arrows_point_one_way(path: Path) -> None:
+    here = room(path)
+    for name, _ in imports(ast.parse(path.read_text(encoding="utf-8"))):
+        if name.startswith("pixtrace."):
+            other = name.split(".")[1]
+            if other in ROOMS and here in ROOMS and other != here:
+                assert other in ROOMS[here], f"{here} imports {name}"
+            assert here in ROOMS or other not in ROOMS, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
+    for name, at_top in imports(ast.parse(path.read_text(encoding="utf-8"))):
+        assert not (belongs(name, OPTIONAL) and at_top), f"{name} at the top of {path.name}"
+        assert not belongs(name, FILES) or room(path) in {"io", "cli"}, f"{path.name} opens files"
+
+
+@pytest.mark.parametrize("module", ["pixtrace", "pixtrace.trace", "pixtrace.cli"])
+def test_importing_brings_in_nothing_heavy(module: str) -> None:
+    code = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert not HEAVY & {name.split(".")[0] for name in done.stdout.split()}
