@@ -58,7 +58,7 @@ class SmallScene:
         """
         return SmallScene(**{name: change(plane) for name, plane in vars(self).items()})
 
-    def fit(self, **options: Any) -> TraceModel:  # noqa: ANN401  (keyword arguments of `fit_all_regions`)
+    def fit(self, **options: Any) -> TraceModel:
         """Fit all regions, without thresholds unless there are any among the options.
 
         Parameters
@@ -71,7 +71,7 @@ class SmallScene:
         TraceModel
             With a trace in every column, unless something was spoilt.
         """
-        given = {"lrange": 10, "spline_bkpt": 14, "require_ngood": 3, "space_ratio": 1.6} | options
+        given: dict[str, Any] = {"lrange": 10, "spline_bkpt": 14, "require_ngood": 3, "space_ratio": 1.6} | options
         return fit_all_regions(self.flux, self.error, self.alpha, self.region_map, **given)
 
     def alpha_os(self, factor: float = 2) -> npt.NDArray[np.float64]:
@@ -89,7 +89,7 @@ class SmallScene:
         """
         return alpha_on_grid(self.alpha, self.region_map, factor)
 
-    def oversample(self, model: TraceModel, factor: float = 2, **options: Any) -> OversampledFlux:  # noqa: ANN401
+    def oversample(self, model: TraceModel, factor: float = 2, **options: Any) -> OversampledFlux:
         """Oversample the scene with a model.
 
         Parameters
@@ -106,7 +106,7 @@ class SmallScene:
         OversampledFlux
             The planes.
         """
-        given = {"require_ngood": 3} | options
+        given: dict[str, Any] = {"require_ngood": 3} | options
         return oversample_planes(model, self.flux, self.alpha, self.region_map, factor, self.alpha_os(factor), **given)
 
 

@@ -1,4 +1,4 @@
-"""Planes of the wrong shape and kind, and planes of the right kind in every layout, for every function that takes one."""
+"""Planes of the wrong shape and kind, and of the right kind in every layout, for every function that takes one."""
 
 import itertools
 from collections.abc import Callable
@@ -34,30 +34,29 @@ CASES = [(function, plane) for function, planes in PLANES.items() for plane in p
 GOOD = {**vars(SCENE), "data": SCENE.flux, "alpha_os": SCENE.alpha_os()}
 
 
-def call(function: str, **changes: object) -> Any:  # noqa: ANN401  (the result of any function)
+CALLS: dict[str, Callable[..., Any]] = {
+    "fit_all_regions": lambda *p: fit_all_regions(*p, **FIT),
+    "fit_2d_spline_trace": lambda *p: fit_2d_spline_trace(*p, **FIT),
+    "oversample_flux": lambda flux, alpha, labels, alpha_os: oversample_flux(
+        flux, alpha, labels, MODEL.spline_models, MODEL.spline_scales, 2, alpha_os, 3
+    ),
+    "TraceModel.oversample": lambda flux, alpha, labels, alpha_os: MODEL.oversample(
+        flux, alpha, labels, 2, alpha_os, require_ngood=3
+    ),
+    "linear_oversample": lambda data, labels: linear_oversample(data, labels, 2, 3),
+    "trace_image": lambda labels, alpha: trace_image(MODEL, labels, alpha),
+    "TraceModel.trace_image": MODEL.trace_image,
+    "alpha_on_grid": lambda alpha, labels: alpha_on_grid(alpha, labels, 2),
+}
+
+
+def call(function: str, **changes: object) -> Any:
     """Call a function with good planes, but for the changes."""
     given: dict[str, Any] = {**GOOD, **changes}
-    p = [given[name] for name in PLANES[function]]
-    match function:
-        case "fit_all_regions":
-            return fit_all_regions(*p, **FIT)
-        case "fit_2d_spline_trace":
-            return fit_2d_spline_trace(*p, **FIT)
-        case "oversample_flux":
-            return oversample_flux(*p[:3], MODEL.spline_models, MODEL.spline_scales, 2, p[3], 3)
-        case "TraceModel.oversample":
-            return MODEL.oversample(*p[:3], 2, p[3], require_ngood=3)
-        case "linear_oversample":
-            return linear_oversample(*p, 2, 3)
-        case "trace_image":
-            return trace_image(MODEL, *p)
-        case "TraceModel.trace_image":
-            return MODEL.trace_image(*p)
-        case _:
-            return alpha_on_grid(*p, 2)
+    return CALLS[function](*(given[name] for name in PLANES[function]))
 
 
-def assert_same(found: Any, expected: Any) -> None:  # noqa: ANN401
+def assert_same(found: Any, expected: Any) -> None:
     """Assert that two results are the same, bit for bit."""
     if isinstance(expected, np.ndarray | tuple):
         for ours, theirs in zip(np.atleast_1d(found), np.atleast_1d(expected), strict=True):
@@ -136,7 +135,7 @@ class Wrapped:
     def __init__(self, values: Array) -> None:
         self._values = values
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> Array:  # noqa: FBT001  (of numpy)
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         return np.array(self._values, dtype=dtype, copy=copy)
 
 

@@ -1,4 +1,4 @@
-"""Planes of the right shape and kind with numbers that make no sense: every outcome is an error or the documented one."""
+"""Planes of the right shape and kind with numbers that make no sense: an error, or the documented result."""
 
 from collections.abc import Callable
 from typing import Any
@@ -137,7 +137,8 @@ def test_without_errors_every_error_is_one() -> None:
 def test_an_empty_region_map() -> None:
     for empty in (np.zeros_like(SCENE.region_map), -SCENE.region_map, np.full(SCENE.region_map.shape, -(2**31))):
         scene = SCENE.but(region_map=empty)
-        for options in ({}, {"snr_threshold": 3.0}, {"peak_threshold": {}}):
+        thresholds: list[dict[str, Any]] = [{}, {"snr_threshold": 3.0}, {"peak_threshold": {}}]
+        for options in thresholds:
             model = scene.fit(**options)
             assert dict(model) == {}
             assert (model.n_columns, model.n_fits, len(model)) == (0, 0, 0)
@@ -204,13 +205,13 @@ def test_labels_that_are_not_whole(value: float, dtype: npt.DTypeLike) -> None:
         value = 1e-7
     region_map = SCENE.region_map.astype(dtype)
     region_map[3, 4] = value
-    with pytest.raises(DtypeError, match="`region_map` has dtype float.* not whole; expected integer labels"):
+    with pytest.raises(DtypeError, match=r"`region_map` has dtype float.* not whole; expected integer labels"):
         SCENE.but(region_map=region_map).fit()
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 3, 4, 5])
 def test_slits_of_a_few_rows(n_rows: int) -> None:
-    """jwst stops with an error if a column has fewer than five pixels (semantics.md, 8.5)."""
+    """The reference stops with an error if a column has fewer than five pixels (semantics.md, 8.5)."""
     scene = small_scene(n_rows, n_regions=1)
     rows = scene.region_map > 0
     assert rows.sum(axis=0).tolist() == [n_rows] * 40

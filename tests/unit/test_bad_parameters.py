@@ -41,12 +41,13 @@ def test_counts_of_the_fit(name: str) -> None:
     for value in [*NO_COUNTS, *too_small]:
         if is_optional(name, value):
             continue
+        option: dict[str, Any] = {name: value}
         with pytest.raises(ParameterError, match=rf"`{name}` = .*; it must be ") as caught:
-            SCENE.fit(**{name: value})
+            SCENE.fit(**option)
         assert isinstance(caught.value, ValueError)
         if name != "n_threads":
             with pytest.raises(ParameterError, match=f"`{name}` = "):
-                fit_2d_spline_trace(FIRST, SCENE.alpha, **{name: value})
+                fit_2d_spline_trace(FIRST, SCENE.alpha, **option)
 
 
 @pytest.mark.parametrize("name", FIT_NUMBERS)
@@ -107,7 +108,7 @@ def test_extreme_parameters_of_the_fit() -> None:
         ({1, 2}, ShapeError, r"`col_index` has shape \(\); expected a sequence"),
     ],
 )
-def test_columns_that_are_none(columns: Any, error: type[PixtraceError], message: str) -> None:  # noqa: ANN401
+def test_columns_that_are_none(columns: Any, error: type[PixtraceError], message: str) -> None:
     with pytest.raises(error, match=message):
         SCENE.fit(col_index=columns)
     with pytest.raises(error, match=message):
@@ -144,7 +145,7 @@ def test_columns_to_fit() -> None:
         ([5.0, 5.0], "`peak_threshold` is a list; expected a mapping"),
     ],
 )
-def test_peak_thresholds(threshold: Any, message: str) -> None:  # noqa: ANN401
+def test_peak_thresholds(threshold: Any, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         SCENE.fit(peak_threshold=threshold)
 
@@ -171,7 +172,7 @@ BY_FACTOR: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("function", BY_FACTOR)
 def test_factors_that_are_none(function: str) -> None:
     for factor in [*FACTORS_BELOW, *NO_NUMBERS, 10**400]:
-        with pytest.raises(ParameterError, match="`oversample_factor` .*it must be "):
+        with pytest.raises(ParameterError, match=r"`oversample_factor` .*it must be "):
             BY_FACTOR[function](factor)
 
 
@@ -194,7 +195,7 @@ def test_a_huge_factor_is_found_before_the_models_are_looked_at() -> None:
 
 
 @pytest.mark.parametrize("factor", [1, 1.0, 1.01, 1.3, 1.7, 2.5, np.pi, np.float32(1.5), np.int8(3), np.array(2.0)])
-def test_any_factor_from_one_on(factor: Any) -> None:  # noqa: ANN401
+def test_any_factor_from_one_on(factor: Any) -> None:
     n_fine = int(np.ceil(38 * float(factor)))
     for plane in SCENE.oversample(MODEL, factor):
         assert plane.shape == (n_fine, 40)
@@ -259,7 +260,7 @@ def test_parameters_of_linear_oversampling() -> None:
         with pytest.raises(ParameterError, match="`edge_limit` = "):
             linear_oversample(plane, labels, 2, 3, edge_limit=value)
     for value in NO_FLAGS:
-        with pytest.raises(ParameterError, match="`preserve_nan` = .*; it must be True or False"):
+        with pytest.raises(ParameterError, match=r"`preserve_nan` = .*; it must be True or False"):
             linear_oversample(plane, labels, 2, 3, preserve_nan=value)
     for edge_limit, n_left in [(0, 28), (1, 26), (13, 2), (14, 0), (15, 0), (10**9, 0), (2**62, 0)]:
         found = linear_oversample(plane, np.where(labels == 1, 1, 0), 2, 3, edge_limit=edge_limit)
@@ -268,7 +269,7 @@ def test_parameters_of_linear_oversampling() -> None:
 
 
 @pytest.mark.parametrize("n_threads", [0, -1, 1.5, True, "2", 1025, 10**6, np.nan])
-def test_threads_that_are_none(n_threads: Any) -> None:  # noqa: ANN401
+def test_threads_that_are_none(n_threads: Any) -> None:
     planes = (SCENE.flux, SCENE.alpha, SCENE.region_map)
     calls: list[Callable[[], object]] = [
         lambda: SCENE.fit(n_threads=n_threads),
@@ -283,18 +284,19 @@ def test_threads_that_are_none(n_threads: Any) -> None:  # noqa: ANN401
 
 
 @pytest.mark.parametrize("model", [None, {}, {1: {}}, MODEL[1], MODEL.native, 3])
-def test_models_that_are_none(model: Any) -> None:  # noqa: ANN401
-    with pytest.raises(ParameterError, match="`model` is a .*; expected a TraceModel"):
+def test_models_that_are_none(model: Any) -> None:
+    with pytest.raises(ParameterError, match=r"`model` is a .*; expected a TraceModel"):
         trace_image(model, SCENE.region_map, SCENE.alpha)
-    with pytest.raises(ParameterError, match="`model` is a .*; expected a TraceModel"):
+    with pytest.raises(ParameterError, match=r"`model` is a .*; expected a TraceModel"):
         oversample_planes(model, SCENE.flux, SCENE.alpha, SCENE.region_map, 2, SCENE.alpha_os())
 
 
 def test_progress_that_is_no_function() -> None:
-    for progress in (5, "p", [], True):
-        with pytest.raises(ParameterError, match="`progress` = .*; it must be a function, or None"):
+    unfit: list[Any] = [5, "p", [], True]
+    for progress in unfit:
+        with pytest.raises(ParameterError, match=r"`progress` = .*; it must be a function, or None"):
             SCENE.fit(progress=progress)
-        with pytest.raises(ParameterError, match="`progress` = .*; it must be a function, or None"):
+        with pytest.raises(ParameterError, match=r"`progress` = .*; it must be a function, or None"):
             SCENE.oversample(MODEL, progress=progress)
 
 

@@ -30,6 +30,11 @@ ALPHA_OS = SCENE.alpha_os()
 KNOTS = [0.0, 0, 0, 0, 1, 1, 1, 1]
 
 
+def pickled(thing: Any) -> Any:
+    """Return a copy that went through a pickle."""
+    return pickle.loads(pickle.dumps(thing))  # noqa: S301  (our own)
+
+
 def shared() -> TraceModel:
     """Return a model whose last columns, with four pixels each, take over a spline."""
     few = (np.arange(40) > 30) & ~(np.abs(SCENE.alpha - STAR) < 0.4)
@@ -37,7 +42,7 @@ def shared() -> TraceModel:
     return scene.fit(lrange=1, spline_bkpt=8, space_ratio=9.0)
 
 
-def oversample(models: Any, scales: Any = None, **options: Any) -> OversampledFlux:  # noqa: ANN401
+def oversample(models: Any, scales: Any = None, **options: Any) -> OversampledFlux:
     """Oversample with a model in whatever form."""
     return oversample_flux(SCENE.flux, SCENE.alpha, SCENE.region_map, models, scales, 2, ALPHA_OS, 3, **options)
 
@@ -46,16 +51,18 @@ def test_the_model_is_a_mapping() -> None:
     assert isinstance(MODEL, Mapping)
     assert list(MODEL) == [1, 2]
     assert len(MODEL) == 2
-    assert (1 in MODEL, 2.0 in MODEL, np.int64(2) in MODEL) == (True, True, True)
-    assert (0 in MODEL, 3 in MODEL, "1" in MODEL, None in MODEL, np.nan in MODEL) == (False,) * 5
-    assert MODEL[np.int16(1)] is MODEL[1] is MODEL[1.0]  # type: ignore[index]
-    assert MODEL.get(7) is None
-    for key in (0, 3, -1, "1", None, 2**70, 1.5):
+    keys: Any
+    for keys in (1, 2.0, np.int64(2)):
+        assert keys in MODEL
+        assert MODEL[keys] is MODEL[int(keys)]
+    for keys in (0, 3, -1, "1", None, float("nan"), 2**70, 1.5):
+        assert keys not in MODEL
         with pytest.raises(KeyError):
-            MODEL[key]  # type: ignore[index]
-    for key in ([1], np.array([1, 2]), {}):
+            MODEL[keys]
+    for keys in ([1], np.array([1, 2]), {}):
         with pytest.raises(TypeError, match="unhashable"):
-            MODEL[key]  # type: ignore[index]
+            MODEL[keys]
+    assert MODEL.get(7) is None
     assert repr(MODEL) == f"<TraceModel: 2 regions, 60 columns, {MODEL.n_fits} fits>"
 
 
@@ -64,10 +71,12 @@ def test_a_region_is_a_mapping() -> None:
     assert isinstance(region, Mapping)
     assert list(region) == list(range(30))
     assert len(region) == 30
-    assert (5 in region, np.int64(5) in region, 30 in region, -1 in region, "5" in region) == (True, True, *[False] * 3)
+    assert (5 in region, np.int64(5) in region) == (True, True)
+    key: Any
     for key in (30, -1, "5", None, 2**70):
+        assert key not in region
         with pytest.raises(KeyError):
-            region[key]  # type: ignore[index]
+            region[key]
     assert [column for column, _ in region.items()] == list(region.keys())
     assert repr(region) == f"<RegionTrace: 30 columns, {region.n_fits} fits>"
 
@@ -99,7 +108,7 @@ def test_columns_that_share_a_fit_share_the_spline() -> None:
     assert len({id(trace.model) for trace in region.values()}) == region.n_fits
     assert region.models[reused[0]] is region[reused[0]].model
     assert len({region[c].scale for c in reused}) > 1
-    for clone in (pickle.loads(pickle.dumps(region)), copy.deepcopy(region), pickle.loads(pickle.dumps(model))[1]):
+    for clone in (pickled(region), copy.deepcopy(region), pickled(model)[1]):
         assert len({id(clone[c].model) for c in reused}) == 1
         assert clone.n_fits == region.n_fits
 
@@ -120,12 +129,12 @@ def test_views() -> None:
         with pytest.raises(TypeError):
             view[1][5] = None  # type: ignore[index]
         assert "{0: " in repr(view[1])
-        assert pickle.loads(pickle.dumps(view)) == copy.deepcopy(view) == view
+        assert pickled(view) == copy.deepcopy(view) == view
     assert MODEL.spline_models[1][5] is MODEL[1][5].model
 
 
-@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_copies_are_equal_bit_for_bit(clone: Any) -> None:  # noqa: ANN401
+@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, pickled])
+def test_copies_are_equal_bit_for_bit(clone: Any) -> None:
     empty = SCENE.but(flux=SCENE.flux * 0.0).fit()
     for model in (MODEL, shared(), empty):
         other = clone(model)
@@ -279,7 +288,15 @@ def test_dictionaries_that_are_no_models(models: object, scales: object, message
 
 def test_regions_and_columns_that_the_image_does_not_have() -> None:
     plain = oversample({})
-    for models in ({}, {1: {}}, {7: {5: TRACE}}, {2**31 - 1: {5: TRACE}}, {1: {40: TRACE}}, {1: {2**40: TRACE}}):
+    others: list[dict[int, dict[int, ColumnTrace]]] = [
+        {},
+        {1: {}},
+        {7: {5: TRACE}},
+        {2**31 - 1: {5: TRACE}},
+        {1: {40: TRACE}},
+        {1: {2**40: TRACE}},
+    ]
+    for models in others:
         for ours, theirs in zip(oversample(models), plain, strict=True):
             np.testing.assert_array_equal(ours, theirs)
     assert np.isfinite(plain.flux_os).any()
@@ -325,13 +342,13 @@ def test_infinite_bounds_reach_everywhere() -> None:
         ((KNOTS, [1] * 4, np.array([3, 3])), ParameterError, "`k` = "),
     ],
 )
-def test_splines_that_are_none(arguments: Any, error: type[PixtraceError], message: str) -> None:  # noqa: ANN401
+def test_splines_that_are_none(arguments: Any, error: type[PixtraceError], message: str) -> None:
     with pytest.raises(error, match=message):
         BSpline(*arguments)
 
 
 def test_points_of_any_form() -> None:
-    spline = BSpline(np.array(KNOTS, dtype=">i2"), [0, 0, 0, 1, 99], np.int8(3))
+    spline = BSpline(np.array(KNOTS, dtype=">i2"), [0, 0, 0, 1, 99], k=3)
     assert spline.c.tolist() == [0, 0, 0, 1]
     for x in (0.5, [0.5, 2.0, -1.0], np.ones((2, 3), dtype=">f4"), np.ones((2, 0, 3)), 3, True, np.float16(0.5)):
         np.testing.assert_allclose(spline(x), np.asarray(x, dtype=np.float64) ** 3, rtol=1e-14)

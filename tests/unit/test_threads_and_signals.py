@@ -7,7 +7,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
@@ -41,7 +41,7 @@ def long_model() -> TraceModel:
     return long_scene().fit()
 
 
-def long_oversample(**options: Any) -> object:  # noqa: ANN401  (keyword arguments of `oversample_planes`)
+def long_oversample(**options: Any) -> object:
     """Oversample the long scene for a second or so."""
     scene, factor = long_scene(), 60
     alpha_os = np.broadcast_to(np.float64(0.1), (scene.flux.shape[0] * factor, scene.flux.shape[1]))
@@ -67,7 +67,7 @@ LONG_CALLS: dict[str, Callable[[], object]] = {
 
 
 @contextmanager
-def interrupted_after(seconds: float) -> Iterator[list[float]]:
+def interrupted_after(seconds: float) -> Generator[list[float]]:
     """Press Ctrl-C after a while, once; yields a list that then holds the time at which it was."""
     pressed: list[float] = []
 
@@ -268,13 +268,14 @@ def test_what_the_progress_function_raises_is_passed_on_at_once(error: type[Base
 
 
 def test_progress_rises_to_the_number_of_columns() -> None:
-    for call, total in [
+    calls: list[tuple[Callable[..., object], int]] = [
         (partial(long_scene().fit, **LONG_FIT | {"col_index": range(1500)}), 1500),
         (long_oversample, 20_000),
         (SCENE.fit, 600),
         (partial(SCENE.fit, snr_threshold=np.inf), 600),
-        (partial(SCENE.but(region_map=SCENE.region_map * 0).fit), 0),
-    ]:
+        (SCENE.but(region_map=SCENE.region_map * 0).fit, 0),
+    ]
+    for call, total in calls:
         seen: list[tuple[int, int]] = []
         threads: set[int] = set()
 

@@ -267,3 +267,115 @@ pub(crate) fn remove_at(values: &mut Vec<f64>, numbers: impl Iterator<Item = usi
 fn points_below(x: &[f64], limit: f64) -> usize {
     x.partition_point(|&x| x < limit)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::numeric::bspline::basis_functions;
+
+    /// The definition: all basis functions at all points, normal equations, Gaussian elimination with pivoting.
+    fn slow_fit(t: &[f64], x: &[f64], y: &[f64]) -> Vec<f64> {
+        let n = t.len() - ORDER;
+        let mut system = vec![vec![0.0; n + 1]; n];
+        for (&x, &y) in x.iter().zip(y) {
+            let j = t[ORDER..n].partition_point(|&knot| knot <= x);
+            let basis = basis_functions(t[j + 1..].first_chunk().unwrap(), x);
+            for i in 0..ORDER {
+                for l in 0..ORDER {
+                    system[j + i][j + l] += basis[i] * basis[l];
+                }
+                system[j + i][n] += basis[i] * y;
+            }
+        }
+        for i in 0..n {
+            let best =
+                (i..n).max_by(|&a, &b| system[a][i].abs().total_cmp(&system[b][i].abs())).unwrap();
+            system.swap(i, best);
+            for below in i + 1..n {
+                let pivot = system[i].clone();
+                let factor = system[below][i] / pivot[i];
+                for (element, from) in system[below].iter_mut().zip(&pivot) {
+                    *element -= factor * from;
+                }
+            }
+        }
+        let mut c = vec![0.0; n];
+        for i in (0..n).rev() {
+            let rest: f64 = (i + 1..n).map(|l| system[i][l] * c[l]).sum();
+            c[i] = (system[i][n] - rest) / system[i][i];
+        }
+        c
+    }
+
+    fn knots(n_inner: usize) -> Vec<f64> {
+        let inner = (1..=n_inner).map(|i| i as f64 / (n_inner + 1) as f64);
+        [0.0; ORDER].into_iter().chain(inner).chain([1.0; ORDER]).collect()
+    }
+
+    /// Points from 0 to 1, so dense that every basis function has some.
+    fn points(y: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let n = y.len();
+        ((0..n).map(|i| (i as f64 / (n - 1) as f64).powf(1.1)).collect(), y.to_vec())
+    }
+
+    fn agree(a: &[f64], b: &[f64]) -> bool {
+        let largest = b.iter().fold(1e-3, |m: f64, v| m.max(v.abs()));
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9 * largest)
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_definition(y in prop::collection::vec(-1.0..1.0_f64, 120..300), n_inner in 0..14_usize) {
+            let (t, (x, y)) = (knots(n_inner), points(&y));
+            let expected = slow_fit(&t, &x, &y);
+            let mut fitter = SplineFitter::default();
+            fitter.set_points(&t, &x, &y);
+            prop_assert!(agree(fitter.solve(&t, &x, &y).unwrap(), &expected));
+            let first = fitter.first.clone();
+            let mut rotated = vec![0.0; expected.len()];
+            prop_assert!(givens::fit(&t, &first, &x, &y, &mut rotated));
+            prop_assert!(agree(&rotated, &expected));
+        }
+
+        #[test]
+        fn dropping_points_is_like_never_having_had_them(
+            y in prop::collection::vec(-1.0..1.0_f64, 120..300), n_inner in 0..14_usize,
+            dropped in prop::collection::btree_set(1..119_usize, 1..40),
+        ) {
+            let (t, (x, y)) = (knots(n_inner), points(&y));
+            let rejected: Vec<usize> = dropped.into_iter().collect();
+            let left = |values: &[f64]| {
+                let mut values = values.to_vec();
+                remove_at(&mut values, rejected.iter().copied());
+                values
+            };
+            let mut fitter = SplineFitter::default();
+            fitter.set_points(&t, &x, &y);
+            fitter.drop_points(&rejected, &y);
+            let (x, y) = (left(&x), left(&y));
+            let expected = slow_fit(&t, &x, &y);
+            let found = fitter.solve(&t, &x, &y).map(<[f64]>::to_vec);
+            // Neighbouring points may all be gone, and the answer of the definition be rounding.
+            if expected.iter().all(|c| c.abs() < 1e3) {
+                prop_assert!(agree(&found.unwrap(), &expected));
+                let mut residuals = Vec::new();
+                fitter.residuals(&y, &mut residuals);
+                prop_assert_eq!(residuals.len(), y.len());
+                // Least squares: residuals are orthogonal to constants.
+                prop_assert!(residuals.iter().sum::<f64>().abs() < 1e-8);
+            }
+        }
+    }
+
+    #[test]
+    fn an_interval_without_points_has_no_answer() {
+        let t = knots(9);
+        let x: Vec<f64> =
+            (0..100).map(|i| f64::from(i) / 99.0).filter(|x| !(0.2..0.75).contains(x)).collect();
+        let mut fitter = SplineFitter::default();
+        fitter.set_points(&t, &x, &x);
+        assert!(fitter.solve(&t, &x, &x).is_none());
+    }
+}
