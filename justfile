@@ -51,7 +51,7 @@ wheel:
     rm -rf dist
     maturin build --release --locked --out dist
     python -m pip uninstall --yes --quiet pixtrace
-    python -m pip install "$(ls dist/pixtrace-*.whl)[all]"
+    python -m pip install --quiet "$(ls dist/pixtrace-*.whl)[all]"
 
 # the tests, README.md's examples among them
 test *arguments:

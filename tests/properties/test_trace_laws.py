@@ -196,8 +196,8 @@ def test_threads_change_nothing(n_threads: int) -> None:
         for n in (1, n_threads)
     ]
     assert_same_planes(*fine)
-    linear = [linear_planes(image.flux, image.region_map, 2.0, 3, n_threads=n) for n in (1, n_threads)]
-    np.testing.assert_array_equal(*linear)
+    lonely, shared = (linear_planes(image.flux, image.region_map, 2.0, 3, n_threads=n) for n in (1, n_threads))
+    np.testing.assert_array_equal(shared, lonely)
     traces = [trace_planes(one, image.region_map, image.alpha, n_threads=n) for n in (1, n_threads)]
     for few, many in zip(*traces, strict=True):
         np.testing.assert_array_equal(few, many)

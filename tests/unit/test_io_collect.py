@@ -43,6 +43,14 @@ def test_directory_of_plain_files_without_products_and_packed_twins(tmp_path: Pa
     assert collect_inputs([tmp_path]) == plain
 
 
+def test_directory_of_products_alone(tmp_path: Path) -> None:
+    touch(tmp_path, "a_adaptive_trace_model.fits", "a_spline_full.fits", "a_linear_interp.fits")
+    with pytest.raises(FileReadError, match=r"holds no exposure: .*; 3 with names of products were passed over"):
+        collect_inputs([tmp_path])
+    plain = touch(tmp_path, "a.fits")
+    assert collect_inputs([tmp_path]) == plain
+
+
 def test_association_names_its_science(tmp_path: Path) -> None:
     a, b, _ = touch(tmp_path, "a_cal.fits", "b_cal.fits.gz", "bg_cal.fits")
     path = association(

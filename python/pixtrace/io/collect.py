@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["PRODUCT_SUFFIXES", "collect_inputs"]
 
-#: Ends of the names (before ``.fits``) that pixtrace gives to its own products, which a directory search passes over.
-PRODUCT_SUFFIXES = ("_oversampled", "_trace")
+#: Ends of the names (before ``.fits``) that pixtrace gives to its own products, which a directory search passes over:
+#: those of the plain format, then those of JWST exposures and their intermediate results.
+PRODUCT_SUFFIXES = (
+    *("_oversampled", "_trace", "_adaptive_trace_model"),
+    *("_spline_full", "_spline_used", "_linear_interp", "_spline_residual"),
+)
 
 _FITS_SUFFIXES = (".fits", ".fits.gz")
 _JWST_INPUTS = ("_cal", "_calints")
@@ -105,7 +109,8 @@ def _of_directory(directory: Path) -> list[Path]:
     ]
     jwst = [path for path in candidates if _stem(path).endswith(_JWST_INPUTS)]
     if not candidates:
-        msg = f"the directory {directory} holds no exposure: expected files that end in .fits or .fits.gz"
+        passed_over = f"; {len(names)} with names of products were passed over" if names else ""
+        msg = f"the directory {directory} holds no exposure: expected files that end in .fits or .fits.gz{passed_over}"
         raise FileReadError(msg)
     return jwst or candidates
 

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pixtrace._arrays import as_double, as_real, check_callable
 from pixtrace.exceptions import DataError, ParameterError, ShapeError
 from pixtrace.trace.companions import companions, native_dq, usable_flux
 from pixtrace.trace.fit import fit_all_regions
-from pixtrace.trace.oversample import _check_memory, alpha_on_grid, nearest_rows, oversample_planes, trace_planes
+from pixtrace.trace.oversample import alpha_on_grid, check_memory, nearest_rows, oversample_planes, trace_planes
+from pixtrace.trace.params import TraceParams
 from pixtrace.trace.result import FittedImage, OversampledImage, TraceSummary, summarise
 from pixtrace.trace.thresholds import clipped_mean_std, thresholds
 
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pixtrace.trace.image import FloatPlane, LabelPlane, SpectralImage
-    from pixtrace.trace.params import TraceParams
     from pixtrace.trace.thresholds import Thresholds
 
     Progress = Callable[[int, int], object]
@@ -61,6 +62,7 @@ def fit_image(
     DataError
         A threshold on signal to noise is asked for, and the image has no error plane.
     """
+    _check_call(params, progress)
     start = perf_counter()
     good = usable_flux(image)
     offset = _negative_mean(good, image.region_map)
@@ -197,12 +199,14 @@ def oversample_image(
     The error of a pixel is interpolated linearly, and multiplied by ``0.23 factor + 0.77`` to make up for the
     correlation of neighbouring pixels, which is not recorded; variances are treated alike, through their square roots.
     """
-    _check_factor(image, factor)
+    _check_call(params, progress)
+    factor = check_factor(image, factor)
     if factor == 1:
         return trace_image_planes(image, params, fitted=fitted, n_threads=n_threads, progress=progress)
     shape_os = (nearest_rows(image.shape[0], factor, flipped=image.flipped).size, image.shape[1])
     if alpha_os is None:
         alpha_os = alpha_on_grid(image.alpha, image.region_map, factor, flipped=image.flipped, n_threads=n_threads)
+    alpha_os = as_double(alpha_os, "alpha_os", ndim=None)
     if alpha_os.shape != shape_os:
         msg = f"alpha_os of {image.label} has shape {alpha_os.shape}; expected {shape_os} for factor {factor:g}"
         raise ShapeError(msg)
@@ -281,6 +285,15 @@ class _Stages:
         return report
 
 
+def _check_call(params: object, progress: object) -> None:
+    """Complain about parameters and a progress function that are something else."""
+    if not isinstance(params, TraceParams):
+        msg = f"`params` is a {type(params).__name__}; expected a TraceParams, such as TraceParams.preset('generic')"
+        raise ParameterError(msg)
+    if progress is not None:
+        check_callable(progress, "progress")
+
+
 def _negative_mean(flux: FloatPlane, region_map: LabelPlane) -> float:
     """Return the clipped mean of the flux in all regions if it is negative, else 0."""
     mean, _ = clipped_mean_std(flux[region_map > 0])
@@ -299,8 +312,9 @@ def _thresholds(image: SpectralImage, flux: FloatPlane, params: TraceParams) -> 
     return levels
 
 
-def _check_factor(image: SpectralImage, factor: float) -> None:
-    """Complain about a factor that makes no sense, or no image that fits into memory."""
+def check_factor(image: SpectralImage, factor: float) -> float:
+    """Return a factor as a float; complain about one that makes no sense, or no image that fits into memory."""
+    factor = as_real(factor, "factor")
     if not math.isfinite(factor) or factor < 1:
         msg = f"factor = {factor}; it must be a finite number of at least 1"
         raise ParameterError(msg)
@@ -312,7 +326,8 @@ def _check_factor(image: SpectralImage, factor: float) -> None:
         raise ParameterError(msg)
     # flux, trace, region numbers and data quality in 4 bytes each, alpha in 8; and the rest
     n_planes = 6 + (image.error is not None) + len(image.variances) + 2 * (image.wavelength is not None)
-    _check_memory(image.flux, factor, itemsize=4, n_planes=n_planes)
+    check_memory(image.flux, factor, itemsize=4, n_planes=n_planes)
+    return factor
 
 
 def _add_to_all(offset: float, *planes: FloatPlane) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from pixtrace._arrays import as_floating, as_labels, as_machine_order, check_shape
+from pixtrace._arrays import as_count, as_flag, as_floating, as_labels, as_machine_order, check_shape
 from pixtrace.exceptions import DataError, DtypeError, ParameterError, ShapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Self
 
     import numpy.typing as npt
@@ -94,10 +94,12 @@ class SpectralImage:
         if flux.size == 0:
             msg = f"`flux{where}` has shape {flux.shape}; expected at least one pixel"
             raise ShapeError(msg)
-        if self.n_integrations < 1:
-            msg = f"n_integrations{where} = {self.n_integrations}; it must be at least 1"
-            raise ParameterError(msg)
         planes: dict[str, Any] = {
+            "n_integrations": as_count(self.n_integrations, f"n_integrations{where}", least=1),
+            "flipped": as_flag(self.flipped, f"flipped{where}"),
+            "flux_is_density": as_flag(self.flux_is_density, f"flux_is_density{where}"),
+        }
+        planes |= {
             "alpha": _float_plane(self.alpha, "alpha", where, np.float64),
             "region_map": _label_plane(self.region_map, where),
             "error": None if self.error is None else _float_plane(self.error, "error", where, flux.dtype),
@@ -106,9 +108,11 @@ class SpectralImage:
             if self.wavelength is None
             else _float_plane(self.wavelength, "wavelength", where, np.float64),
         }
-        variances = {key: _float_plane(plane, key, where, flux.dtype) for key, plane in self.variances.items()}
+        variances = {
+            key: _float_plane(plane, key, where, flux.dtype) for key, plane in _named(self.variances, where).items()
+        }
         for key, plane in (*planes.items(), *variances.items()):
-            if plane is not None:
+            if isinstance(plane, np.ndarray):
                 check_shape(plane, flux.shape, f"{key}{where}", "flux")
         planes.update(flux=flux, variances=variances)
         for key, value in planes.items():
@@ -286,6 +290,14 @@ def _median_of_finite(cube: FloatPlane) -> FloatPlane:
         seen = ~np.all(np.isnan(values), axis=0)
         median[row, seen] = np.nanmedian(values[:, seen], axis=0)
     return median
+
+
+def _named(planes: object, where: str) -> Mapping[str, Any]:
+    """Return planes by name."""
+    if not isinstance(planes, Mapping):
+        msg = f"`variances{where}` is a {type(planes).__name__}; expected a mapping of names to planes"
+        raise ParameterError(msg)
+    return planes
 
 
 def _float_plane(

@@ -141,7 +141,7 @@ def oversample_flux(
         If the result would not fit into the machine's memory.
     """
     # First of all, because a factor that is a slip of the finger must not cost a conversion of all models.
-    _check_memory(flux, oversample_factor, itemsize=8, n_planes=1 + len(PLANES))
+    check_memory(flux, oversample_factor, itemsize=8, n_planes=1 + len(PLANES))
     model = native_model(spline_models, spline_scales)
     return _oversample(
         model,
@@ -250,7 +250,7 @@ def _oversample(
         msg = f"unknown planes {sorted(unknown)}; there are {list(PLANES)}"
         raise ParameterError(msg)
     single = np.dtype(dtype) == np.float32
-    _check_memory(flux, factor, itemsize=4 if single else 8, n_planes=1 + len(want))
+    check_memory(flux, factor, itemsize=4 if single else 8, n_planes=1 + len(want))
     planes = _native.oversample(
         model,
         as_floating(flux, "flux"),
@@ -330,7 +330,7 @@ def linear_planes(
     n_threads: int | None = None,
 ) -> npt.NDArray[np.float32]:
     """Interpolate a plane as `linear_oversample` does, on a grid that may be `flipped` (see `oversample_planes`)."""
-    _check_memory(data, factor, itemsize=4, n_planes=1)
+    check_memory(data, factor, itemsize=4, n_planes=1)
     return _native.linear_oversample(
         as_floating(data, "data"),
         as_labels(region_map, "region_map"),
@@ -443,7 +443,7 @@ def alpha_on_grid(
     Linear along each column of a region, also beyond its outermost finite pixels; NaN outside of the regions.
     Parameters are those of `oversample_planes`.
     """
-    _check_memory(alpha, factor, itemsize=8, n_planes=1)
+    check_memory(alpha, factor, itemsize=8, n_planes=1)
     return _native.alpha_on_grid(
         as_double(alpha, "alpha"),
         as_labels(region_map, "region_map"),
@@ -453,7 +453,7 @@ def alpha_on_grid(
     )
 
 
-def _check_memory(plane: npt.ArrayLike, factor: float, *, itemsize: int, n_planes: int) -> None:
+def check_memory(plane: npt.ArrayLike, factor: float, *, itemsize: int, n_planes: int) -> None:
     """Refuse what this machine's memory cannot hold, before it is asked for."""
     try:
         shape = np.shape(plane)

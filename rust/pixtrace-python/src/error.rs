@@ -5,6 +5,7 @@ use pyo3::PyErr;
 
 pyo3::import_exception!(pixtrace.exceptions, DataError);
 pyo3::import_exception!(pixtrace.exceptions, InternalError);
+pyo3::import_exception!(pixtrace.exceptions, MemoryLimitError);
 pyo3::import_exception!(pixtrace.exceptions, ParameterError);
 pyo3::import_exception!(pixtrace.exceptions, ShapeError);
 
@@ -31,6 +32,7 @@ impl From<Error> for BoundaryError {
             Error::Parameter { .. }
             | Error::MissingThreshold { .. }
             | Error::ColumnOutside { .. } => ParameterError::new_err(text),
+            Error::OutOfMemory { .. } => MemoryLimitError::new_err(text),
             _ => DataError::new_err(text),
         })
     }

@@ -1,6 +1,7 @@
 //! The small pieces that fits and oversampling are made of, for callers who want one of them alone.
 
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
+use pixtrace::Error;
 use pixtrace::numeric::{BSpline, Real};
 use pixtrace::trace::{
     self, CompactRanges, Exposure, FineGrid, Profile, RegionPixels, RejectionParams,
@@ -57,6 +58,15 @@ pub(crate) fn fit_spline<'py>(
     Ok(spline.map(arrays))
 }
 
+/// One value for each fine row.
+fn for_each_row<T>(grid: &FineGrid, value: impl Fn(usize) -> T) -> Result<Vec<T>, Error> {
+    let mut values = Vec::new();
+    let n_bytes = grid.n_fine() * size_of::<T>();
+    values.try_reserve_exact(grid.n_fine()).map_err(|_| Error::OutOfMemory { n_bytes })?;
+    values.extend((0..grid.n_fine()).map(value));
+    Ok(values)
+}
+
 /// Native row coordinates of the centres of the fine rows.
 #[pyfunction]
 #[pyo3(signature = (n_rows, factor, *, flipped))]
@@ -67,7 +77,7 @@ pub(crate) fn fine_rows(
     flipped: bool,
 ) -> BoundaryResult<Bound<'_, PyArray1<f64>>> {
     let grid = FineGrid::new(n_rows, factor, flipped)?;
-    Ok((0..grid.n_fine()).map(|m| grid.position(m)).collect::<Vec<_>>().into_pyarray(py))
+    Ok(for_each_row(&grid, |m| grid.position(m))?.into_pyarray(py))
 }
 
 /// The native row under the centre of each fine row.
@@ -80,7 +90,7 @@ pub(crate) fn nearest_rows(
     flipped: bool,
 ) -> BoundaryResult<Bound<'_, PyArray1<i64>>> {
     let grid = FineGrid::new(n_rows, factor, flipped)?;
-    Ok((0..grid.n_fine()).map(|m| grid.nearest(m) as i64).collect::<Vec<_>>().into_pyarray(py))
+    Ok(for_each_row(&grid, |m| grid.nearest(m) as i64)?.into_pyarray(py))
 }
 
 /// Alpha at the centres of the fine pixels, interpolated from the native ones.
@@ -195,12 +205,12 @@ fn whole_image(
     flux: &Plane<'_>,
     error: &Plane<'_>,
     alpha: &PyReadonlyArray2<'_, f64>,
-) -> Result<(Option<RegionPixels>, bool), pixtrace::Error> {
+) -> Result<(Option<RegionPixels>, bool), Error> {
     fn collect<T: Real>(
         flux: ndarray::ArrayView2<'_, T>,
         error: ndarray::ArrayView2<'_, T>,
         alpha: ndarray::ArrayView2<'_, f64>,
-    ) -> Result<Option<RegionPixels>, pixtrace::Error> {
+    ) -> Result<Option<RegionPixels>, Error> {
         let everywhere = ndarray::Array2::ones(flux.dim());
         let exposure = Exposure::new(flux, Some(error), alpha, everywhere.view())?;
         let bounds = exposure.regions().boxes().get(&1).cloned();

@@ -1,6 +1,5 @@
 //! The one door for heavy work: off the interpreter, on a pool of threads, with progress and Ctrl-C.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,11 +16,15 @@ const TICK: Duration = Duration::from_millis(50);
 /// More threads than this are a mistake.
 const MAX_THREADS: usize = 1024;
 
-/// Pools by process and number of threads. The process counts because the threads of a pool do not survive a fork:
-/// the child would wait for them for ever.
-static POOLS: Mutex<Option<Pools>> = Mutex::new(None);
+/// Pools by process and number of threads, those used last at the end. The process counts because the threads of a pool
+/// do not survive a fork: the child would wait for them for ever.
+static POOLS: Mutex<Vec<Pool>> = Mutex::new(Vec::new());
 
-type Pools = HashMap<(u32, usize), Arc<ThreadPool>>;
+/// Process, number of threads, and the pool.
+type Pool = ((u32, usize), Arc<ThreadPool>);
+
+/// Pools kept for the next call.
+const MAX_POOLS: usize = 4;
 
 /// How many threads to use, and whom to tell about progress.
 #[derive(Default)]
@@ -105,19 +108,24 @@ fn pool(n_threads: Option<usize>) -> BoundaryResult<Arc<ThreadPool>> {
     // Zero asks rayon for its default.
     let key = (std::process::id(), n_threads.unwrap_or(0));
     let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-    let pools = pools.get_or_insert_with(HashMap::new);
-    if pools.keys().any(|(process, _)| *process != key.0) {
+    if pools.iter().any(|((process, _), _)| *process != key.0) {
         // Left over from before a fork: their threads are not there to be joined.
-        std::mem::forget(std::mem::take(pools));
+        std::mem::forget(std::mem::take(&mut *pools));
     }
-    if let Some(pool) = pools.get(&key) {
-        return Ok(Arc::clone(pool));
+    if let Some(place) = pools.iter().position(|(found, _)| *found == key) {
+        let found = pools.remove(place);
+        let pool = Arc::clone(&found.1);
+        pools.push(found);
+        return Ok(pool);
+    }
+    if pools.len() == MAX_POOLS {
+        pools.remove(0);
     }
     let pool = ThreadPoolBuilder::new()
         .num_threads(key.1)
         .build()
         .map_err(|error| BoundaryError::internal(&format!("cannot start threads: {error}")))?;
     let pool = Arc::new(pool);
-    pools.insert(key, Arc::clone(&pool));
+    pools.push((key, Arc::clone(&pool)));
     Ok(pool)
 }

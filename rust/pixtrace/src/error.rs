@@ -66,6 +66,12 @@ pub enum Error {
         /// What is missing.
         reason: &'static str,
     },
+    /// There is no memory for a plane.
+    #[error("no memory for a plane of {:.1} GB; use a smaller factor", *n_bytes as f64 / 1e9)]
+    OutOfMemory {
+        /// Size of the plane in bytes.
+        n_bytes: usize,
+    },
     /// The caller asked to stop.
     #[error("stopped on request")]
     Cancelled,

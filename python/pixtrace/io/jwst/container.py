@@ -20,7 +20,7 @@ from astropy.io import fits
 from pixtrace.exceptions import FileReadError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     import numpy.typing as npt
@@ -74,12 +74,16 @@ class Unit:
     def array(self) -> npt.NDArray[Any]:
         """Return the image: a big-endian view of the file where the numbers are stored as they are, else a copy.
 
-        Unsigned integers, which FITS keeps as signed ones with an offset, come back as such.
+        Unsigned integers, which FITS keeps as signed ones with an offset, come back as such; integers among which one
+        stands for missing data (BLANK) come back as floats with NaN there.
         """
         bits = int(self.header["BITPIX"])
         kind = "f" if bits < 0 else "u" if bits == 8 else "i"  # noqa: PLR2004 - FITS bytes alone are unsigned
         raw = np.frombuffer(self.data, dtype=f">{kind}{abs(bits) // 8}").reshape(self.shape)
         scale, zero = float(self.header.get("BSCALE", 1)), float(self.header.get("BZERO", 0))
+        blank = self.header.get("BLANK") if kind != "f" else None
+        if blank is not None:
+            return np.where(raw == blank, np.nan, raw * scale + zero)
         if scale == 1 and zero == 0:
             return raw
         if scale == 1 and kind == "i" and zero == 2.0 ** (bits - 1):
@@ -127,6 +131,20 @@ class FitsContainer:
             msg = f"{self.path}: there is no extension {name}{number}, {why}; found {there}"
             raise FileReadError(msg)
         return unit
+
+    def check_images(self, names: Collection[str]) -> None:
+        """Complain about extensions that should hold an image and hold a table, as fpack makes of images.
+
+        Raises
+        ------
+        FileReadError
+            There is one; the message names it.
+        """
+        for unit in self.units[1:]:
+            if unit.name in names and not unit.is_image:
+                remedy = "unpack the file first (funpack)" if unit.header.get("ZIMAGE") else "give a calibrated exposure"
+                msg = f"{self.path}: extension {unit.name},{unit.version} is a table; expected an image: {remedy}"
+                raise FileReadError(msg)
 
     def versions(self, name: str) -> list[int]:
         """Return the versions in which an extension occurs, ascending."""

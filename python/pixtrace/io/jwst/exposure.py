@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pixtrace.exceptions import ParameterError
 from pixtrace.io.jwst.container import read_container
 from pixtrace.io.jwst.product import PRODUCT_SUFFIX, Part, Product, write_product
-from pixtrace.io.jwst.reading import ImageReader
+from pixtrace.io.jwst.reading import PLANES, ImageReader
 from pixtrace.trace.params import TraceParams
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class JwstExposure:
         names = (str(header.get(key, "")).strip() for key in ("EXP_TYPE", "DETECTOR", "GRATING"))
         self._params = TraceParams.preset(preset) if preset else TraceParams.for_mode(*names)
         container.require("SCI", why="which holds the flux")
+        container.check_images(PLANES)
         is_multi = str(header.get("DATAMODL", "")).strip() == "MultiSlitModel"
         parts = [Part(v, v - 1) for v in container.versions("SCI")] if is_multi else [Part(1, None)]
         is_ifu = self._reader.mode.geometry != "slit"
@@ -144,10 +145,10 @@ class JwstExposure:
         MemoryLimitError
             The result would be larger than any ordinary machine's memory.
         """
-        from pixtrace.trace.exposure import _check_factor
+        from pixtrace.trace.exposure import check_factor
 
         opened = self._opened[index]
-        _check_factor(opened.image, factor)
+        check_factor(opened.image, factor)
         if factor != 1 and opened.is_cube:
             msg = f"factor = {factor:g}; a time series has a trace only, so it must be 1 ({self.name})"
             raise ParameterError(msg)

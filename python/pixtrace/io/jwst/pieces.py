@@ -146,7 +146,7 @@ def tree_piece(content: Sequence[bytes | memoryview], old: Header) -> Piece:
     """
     size = sum(len(part) for part in content)
     header = old.copy()
-    for keyword in ("CHECKSUM", "DATASUM"):
+    for keyword in ("CHECKSUM", "DATASUM", "TDIM1"):  # astropy gives tables that it makes anew the size once more
         header.remove(keyword, ignore_missing=True)
     header["NAXIS1"] = size
     header["TFORM1"] = f"{size}B"

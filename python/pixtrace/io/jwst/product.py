@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pixtrace.io.jwst.container import FitsContainer, Header, Unit
     from pixtrace.io.jwst.modes import Mode
-    from pixtrace.io.jwst.tree import AsdfTree
+    from pixtrace.io.jwst.tree import AsdfTree, Node
     from pixtrace.trace.result import OversampledImage
 
 __all__ = ["PRODUCT_SUFFIX", "Part", "Product", "write_product"]
@@ -151,13 +151,14 @@ class _Writer:
         self.factor = results[0].factor if results else 1.0
         self.tree = product.tree.copy()
         self.primary = product.container.primary.copy()
+        for keyword in ("CHECKSUM", "DATASUM"):
+            self.primary.remove(keyword, ignore_missing=True)
         date = dt.datetime.now(tz=dt.UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
         for keyword, entry, value in (("FILENAME", "filename", name), ("DATE", "date", date)):
             self.primary[keyword] = value
             self.tree.put_scalar(value, "meta", entry)
         self._divide_areas(self.primary)
-        for part in product.parts if self.factor != 1 else ():
-            node = self.tree.get(*part.path("meta", "photometry"))
+        for node in self._nodes("photometry") if self.factor != 1 else ():
             for entry in _PIXEL_AREAS.values():
                 area = self.tree.number(self.tree.child(node, entry))
                 if area is not None:
@@ -168,7 +169,7 @@ class _Writer:
         status = "COMPLETE" if self.results else "SKIPPED"
         _put_status(self.primary, status)
         self.tree.put_scalar(status, "meta", "cal_step", _STATUS_NAME)
-        if self.factor != 1:
+        if self.results:
             self._record_factor()
         planes: dict[tuple[str, int], npt.NDArray[Any]] = {}
         for part, result, wavelength in zip(self.source.parts, self.results, wavelengths, strict=False):
@@ -176,9 +177,9 @@ class _Writer:
         pieces = [Piece(self.primary, list), *self._extensions(planes)]
         for part in self.source.parts if self.results else ():
             self._describe_arrays(part, pieces)
-            if self.factor != 1:
-                axis = 0 if self.source.mode.slice_axis == "x" else 1
-                oversample_wcs(self.tree, self.tree.get(*part.path("meta", "wcs")), self.factor, axis)
+        axis = 0 if self.source.mode.slice_axis == "x" else 1
+        for wcs in self._nodes("wcs") if self.factor != 1 else ():
+            oversample_wcs(self.tree, wcs, self.factor, axis)
         return self._with_tree(pieces, blocks=True)
 
     def intermediate(self, attribute: str) -> list[Piece]:
@@ -203,12 +204,18 @@ class _Writer:
                     tree.remove(node, entry)
         return self._with_tree(pieces, blocks=False)
 
+    def _nodes(self, name: str) -> list[Node]:
+        """Return the metadata of this name of all images, each node once: the tree may share one between slits."""
+        found = (self.tree.get(*part.path("meta", name)) for part in self.source.parts)
+        return list({id(node): node for node in found if node is not None}.values())
+
     def _record_factor(self) -> None:
-        """Record the oversampling factor, of which the datamodel knows nothing."""
+        """Record the oversampling factor, of which the datamodel knows nothing; 1 for the trace alone."""
         tree = self.tree
         card = (_FACTOR, self.factor, "oversampled by this factor (pixtrace)")
         self.primary[_FACTOR] = card[1:]
-        cards = tree.items(tree.get("extra_fits", "PRIMARY", "header"))
+        before = tree.items(tree.get("extra_fits", "PRIMARY", "header"))
+        cards = [item for item in before if tree.text(tree.child(item, 0)) != _FACTOR]
         cards.append(tree.sequence([tree.scalar(item) for item in card], flow=True))
         tree.put_node(tree.sequence(cards), "extra_fits", "PRIMARY", "header")
 

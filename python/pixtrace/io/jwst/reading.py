@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from pixtrace.io.jwst.product import Part
     from pixtrace.io.jwst.tree import Node
 
-__all__ = ["ImageReader", "OpenedImage"]
+__all__ = ["PLANES", "ImageReader", "OpenedImage"]
 
 _VARIANCES = ("VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
+#: Extensions that are read.
+PLANES = ("SCI", "ERR", "DQ", "REGIONS", *_VARIANCES)
 _WHY_SCI = "which holds the flux"
 _WHY_ASDF = "which holds the WCS; run the assign_wcs step of jwst first"
 #: How far the scale of a WCS may be from 1, by rounding.

@@ -326,6 +326,8 @@ class AsdfTree:
         blocks: list[tuple[int, int, bool]] = []
         self._block_starts: list[int] = []
         at = 0
+        while at < len(self._tail) and self._tail[at] == 0:  # room for the tree to grow (pad_blocks of asdf)
+            at += 1
         while self._tail[at : at + 4] == _BLOCK_MAGIC:
             header_size = int.from_bytes(self._tail[at + 4 : at + 6], "big")
             start = at + 6 + header_size

@@ -7,10 +7,10 @@ use super::exposure::RegionMap;
 use super::model::ColumnTrace;
 use super::region::RegionPixels;
 use super::traced::TracedRegion;
-use crate::Error;
 use crate::numeric::peaks::local_maxima;
 use crate::numeric::sequence::bin_edges;
 use crate::numeric::{BSpline, Real};
+use crate::{Control, Error};
 
 /// Fewer steep points than this in a region are no sign of a compact source.
 const MIN_POINTS: usize = 50;
@@ -76,6 +76,7 @@ pub(crate) fn find_sources<T: Real>(
     alpha: ArrayView2<'_, f64>,
     slope_limit: f64,
     pad: f64,
+    control: &Control,
     steep: impl Fn(usize, &TracedRegion<'_>, &ColumnTrace, &mut Vec<f64>) -> bool + Sync,
 ) -> Result<Vec<CompactRanges>, Error> {
     if slope_limit.is_nan() {
@@ -100,8 +101,10 @@ pub(crate) fn find_sources<T: Real>(
         .map(|region| {
             let mut points = Vec::new();
             let mut n_bins = None;
-            for (column, trace) in region.columns.iter().enumerate() {
-                let Some(trace) = trace else { continue };
+            for (column, trace) in region.traces() {
+                if control.check().is_err() {
+                    break;
+                }
                 if steep(column, region, trace, &mut points) && n_bins.is_none() {
                     n_bins = region.spline(trace).map(BSpline::n_intervals);
                 }
@@ -118,6 +121,7 @@ pub(crate) fn find_sources<T: Real>(
             (points, n_bins, native)
         })
         .collect();
+    control.check()?;
     let n_bins = found.iter().find_map(|f| f.1).unwrap_or(0);
     Ok(found
         .iter()

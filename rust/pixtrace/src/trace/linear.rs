@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use super::exposure::{RegionBox, RegionMap};
 use super::grid::FineGrid;
-use super::traced::{COLUMNS_PER_BLOCK, fine_rows, nan_plane};
+use super::traced::{COLUMNS_PER_BLOCK, fine_rows, is_own, nan_plane};
 use crate::numeric::Real;
 use crate::numeric::interpolate::LinearInterpolator;
 use crate::{Control, Error};
@@ -60,9 +60,9 @@ pub fn linear_oversample<T: Real, O: Real>(
         let Some(mut line) = LinearInterpolator::new(&column_of.good.0, &column_of.good.1) else {
             return;
         };
-        let (fine, own) = fine_rows(&grid, region_map, label, column, &column_of.rows);
+        let fine = fine_rows(&grid, &column_of.rows);
         let inner = fine.start + params.edge_limit..fine.end.saturating_sub(params.edge_limit);
-        for m in inner.start.max(own.start)..inner.end.min(own.end) {
+        for m in inner.filter(|&m| is_own(&grid, region_map, label, column, &fine, m)) {
             let value = line.at(grid.position(m));
             let is_known =
                 !params.preserve_nan || data[(grid.nearest(m), column)].to_f64().is_finite();
@@ -95,7 +95,8 @@ pub fn alpha_on_grid(
             return;
         }
         let mut j = 0;
-        for m in fine_rows(grid, region_map, label, column, &column_of.rows).1 {
+        let fine = fine_rows(grid, &column_of.rows);
+        for m in fine.clone().filter(|&m| is_own(grid, region_map, label, column, &fine, m)) {
             let position = grid.position(m);
             while j + 2 < n && rows[j + 1] <= position {
                 j += 1;
@@ -136,7 +137,7 @@ fn fill_columns<O: Real>(
     control: &Control,
     fill: impl Fn(i32, &RegionBox, usize, &mut dyn FnMut(usize, f64)) + Sync,
 ) -> Result<Array2<O>, Error> {
-    let mut plane = nan_plane::<O>((grid.n_fine(), map.dim().1));
+    let mut plane = nan_plane::<O>((grid.n_fine(), map.dim().1), control)?;
     control.expect(map.dim().1);
     plane.axis_chunks_iter_mut(Axis(1), COLUMNS_PER_BLOCK).into_par_iter().enumerate().for_each(
         |(block, mut out)| {

@@ -7,7 +7,7 @@ use super::compact::{CompactRanges, find_sources};
 use super::exposure::Exposure;
 use super::grid::FineGrid;
 use super::model::{ColumnTrace, TraceModel};
-use super::traced::{COLUMNS_PER_BLOCK, TracedRegion, fine_rows, nan_plane};
+use super::traced::{COLUMNS_PER_BLOCK, TracedRegion, fine_rows, is_own, nan_plane};
 use crate::numeric::Real;
 use crate::numeric::interpolate::LinearInterpolator;
 use crate::{Control, Error};
@@ -113,17 +113,19 @@ pub fn oversample<T: Real, O: Real>(
         exposure.alpha(),
         params.slope_limit,
         params.pad,
+        control,
         |column, region, trace, points| job.steep_points(column, region, trace, points),
     )?;
 
-    let plane =
-        |is_wanted: bool| nan_plane::<O>(if is_wanted { (grid.n_fine(), n_x) } else { (0, n_x) });
+    let plane = |is_wanted: bool| {
+        nan_plane::<O>(if is_wanted { (grid.n_fine(), n_x) } else { (0, n_x) }, control)
+    };
     let mut planes = OversampledPlanes {
-        flux: plane(true),
-        trace_used: plane(params.planes.trace_used),
-        full_trace: plane(params.planes.full_trace),
-        linear_flux: plane(params.planes.linear_flux),
-        residual_flux: plane(params.planes.residual_flux),
+        flux: plane(true)?,
+        trace_used: plane(params.planes.trace_used)?,
+        full_trace: plane(params.planes.full_trace)?,
+        linear_flux: plane(params.planes.linear_flux)?,
+        residual_flux: plane(params.planes.residual_flux)?,
     };
     planes
         .flux
@@ -258,16 +260,10 @@ impl<T: Real> Job<'_, '_, T> {
         pixels: &Column,
         out: &mut Block<'_, O>,
     ) {
-        let (fine, own) = fine_rows(
-            &self.grid,
-            self.exposure.regions().labels(),
-            region.label,
-            column,
-            &pixels.rows,
-        );
+        let fine = fine_rows(&self.grid, &pixels.rows);
         let edge = self.grid.edge();
         let inner = fine.start + edge..fine.end.saturating_sub(edge);
-        let trace = region.columns[column];
+        let trace = region.column(column);
 
         let residual =
             trace.map(|trace| self.residual(region, trace, column, pixels)).unwrap_or_default();
@@ -292,7 +288,11 @@ impl<T: Real> Job<'_, '_, T> {
         }
 
         let at = column - out.first;
-        for m in own {
+        let labels = self.exposure.regions().labels();
+        for m in fine.clone() {
+            if !is_own(&self.grid, labels, region.label, column, &fine, m) {
+                continue;
+            }
             let position = self.grid.position(m);
             let is_inner = inner.contains(&m);
             let mut linear_value = linear.as_mut().map_or(f64::NAN, |line| line.at(position));

@@ -78,6 +78,10 @@ impl<T: Real> WindowFitter<T> {
         };
         self.select(x, y);
         let (Some(&low), Some(&high)) = (self.x.first(), self.x.last()) else { return Ok(None) };
+        // Fewer points than knot spacings cannot determine a spline, and laying the knots would take long.
+        if self.x.len() < n_intervals {
+            return Ok(None);
+        }
         let knot_spacing = T::narrow(T::narrow(high - low) / n_intervals as f64);
         if tenth_largest > T::narrow(self.rules.space_ratio * knot_spacing) {
             return Ok(None);

@@ -45,6 +45,7 @@ pub fn trace_image<T: Real>(
         alpha,
         slope_limit,
         pad,
+        control,
         |column, region, trace, points| {
             let values = native_trace::<T>(&map, region, trace, alpha, column);
             let n = values.len();
@@ -58,8 +59,8 @@ pub fn trace_image<T: Real>(
         },
     )?;
 
-    let mut used = nan_plane::<T>(map.dim());
-    let mut full = nan_plane::<T>(map.dim());
+    let mut used = nan_plane::<T>(map.dim(), control)?;
+    let mut full = nan_plane::<T>(map.dim(), control)?;
     used.axis_chunks_iter_mut(Axis(1), COLUMNS_PER_BLOCK)
         .into_par_iter()
         .zip(full.axis_chunks_iter_mut(Axis(1), COLUMNS_PER_BLOCK))
@@ -68,7 +69,7 @@ pub fn trace_image<T: Real>(
             let first = block * COLUMNS_PER_BLOCK;
             for (region, ranges) in regions.iter().zip(&sources) {
                 for column in first..first + used.ncols() {
-                    let Some(trace) = region.columns[column] else { continue };
+                    let Some(trace) = region.column(column) else { continue };
                     let values = native_trace::<T>(&map, region, trace, alpha, column);
                     let inner = values.get(1..values.len().saturating_sub(1)).unwrap_or_default();
                     for value in inner {

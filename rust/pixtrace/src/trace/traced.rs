@@ -1,5 +1,7 @@
 //! What trace images and oversampling share: regions with their traces, and planes made column by column.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
@@ -7,15 +9,32 @@ use super::exposure::{RegionBox, RegionMap};
 use super::grid::FineGrid;
 use super::model::{ColumnTrace, RegionTrace, TraceModel};
 use crate::numeric::{BSpline, Real};
+use crate::{Control, Error};
 
 /// Columns per task; a row of a task's planes then fills one or two cache lines.
 pub(crate) const COLUMNS_PER_BLOCK: usize = 16;
 
+/// Values that are written between two looks at whether the caller wants to stop.
+const VALUES_PER_LOOK: usize = 1 << 22;
+
 /// A plane of NaN; its memory is touched first by the threads of the pool.
-pub(crate) fn nan_plane<O: Real>((n_y, n_x): (usize, usize)) -> Array2<O> {
-    let values: Vec<O> = rayon::iter::repeat_n(O::from_f64(f64::NAN), n_y * n_x).collect();
-    Array2::from_shape_vec((n_y, n_x), values)
-        .unwrap_or_else(|_| Array2::from_elem((0, n_x), O::from_f64(f64::NAN)))
+///
+/// # Errors
+/// [`Error::OutOfMemory`] and [`Error::Cancelled`].
+pub(crate) fn nan_plane<O: Real>(
+    (n_y, n_x): (usize, usize),
+    control: &Control,
+) -> Result<Array2<O>, Error> {
+    let n = n_y * n_x;
+    let mut values: Vec<O> = Vec::new();
+    values.try_reserve_exact(n).map_err(|_| Error::OutOfMemory { n_bytes: n * size_of::<O>() })?;
+    while values.len() < n {
+        control.check()?;
+        let count = VALUES_PER_LOOK.min(n - values.len());
+        values.par_extend(rayon::iter::repeat_n(O::from_f64(f64::NAN), count));
+    }
+    let shape_is_that = "a vector of n_y * n_x values";
+    Ok(Array2::from_shape_vec((n_y, n_x), values).expect(shape_is_that))
 }
 
 /// A region of the image together with its trace.
@@ -23,20 +42,35 @@ pub(crate) struct TracedRegion<'a> {
     pub(crate) label: i32,
     pub(crate) bounds: &'a RegionBox,
     trace: Option<&'a RegionTrace>,
-    /// Trace of each column of the image, where it has one.
-    pub(crate) columns: Vec<Option<&'a ColumnTrace>>,
+    /// Trace of each column that the region reaches over, where it has one.
+    columns: Vec<Option<&'a ColumnTrace>>,
 }
 
 impl<'a> TracedRegion<'a> {
     /// All regions of the map, by rising label.
     pub(crate) fn all(map: &'a RegionMap<'_>, model: &'a TraceModel) -> Vec<Self> {
-        let with_trace = |(&label, bounds)| {
+        let with_trace = |(&label, bounds): (&i32, &'a RegionBox)| {
             let trace = model.regions.get(&label);
             let by_column = trace.map(RegionTrace::by_column).unwrap_or_default();
-            let columns = (0..map.dim().1).map(|x| by_column.get(&x).copied()).collect();
+            let columns = bounds.columns.clone().map(|x| by_column.get(&x).copied()).collect();
             Self { label, bounds, trace, columns }
         };
         map.boxes().iter().map(with_trace).collect()
+    }
+
+    /// The trace of a column of the image.
+    pub(crate) fn column(&self, column: usize) -> Option<&'a ColumnTrace> {
+        let place = column.checked_sub(self.bounds.columns.start)?;
+        self.columns.get(place).copied().flatten()
+    }
+
+    /// The columns that have a trace, and it.
+    pub(crate) fn traces(&self) -> impl Iterator<Item = (usize, &'a ColumnTrace)> {
+        self.bounds
+            .columns
+            .clone()
+            .zip(&self.columns)
+            .filter_map(|(x, trace)| trace.map(|t| (x, t)))
     }
 
     /// The spline of a column of this region.
@@ -53,29 +87,29 @@ impl<'a> TracedRegion<'a> {
     }
 }
 
-/// The fine rows of a region in a column, and those among them that are its own. `rows` are its native rows there.
+/// The fine rows of a region in a column, from the first to the last of its native rows there.
 ///
-/// A fine pixel whose centre lies exactly between two regions is a row of both, so that their ends are where they
-/// should be; but it belongs to the one that has the nearest native pixel, and the other must leave it alone.
-pub(crate) fn fine_rows(
+/// With ends included: a pixel on the border of two regions is a row of both, so that their ends are where they should
+/// be. Not all of them are the region's to write to; see [`is_own`].
+pub(crate) fn fine_rows(grid: &FineGrid, rows: &[usize]) -> Range<usize> {
+    match (rows.first(), rows.last()) {
+        (Some(&first), Some(&last)) => grid.rows_within(first, last),
+        _ => 0..0,
+    }
+}
+
+/// Whether a region may write to one of its fine rows in a column, so that no two regions write to the same pixel.
+///
+/// It may where the nearest native pixel is its own; and at the ends of its rows, where a pixel that lies exactly on the
+/// border is nobody else's.
+pub(crate) fn is_own(
     grid: &FineGrid,
     labels: ArrayView2<'_, i32>,
     label: i32,
     column: usize,
-    rows: &[usize],
-) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
-    let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else { return (0..0, 0..0) };
-    let all = grid.rows_within(first, last);
-    let is_others = |m: usize| {
-        let found = labels[(grid.nearest(m), column)];
-        found > 0 && found != label
-    };
-    let mut own = all.clone();
-    if !own.is_empty() && is_others(own.start) {
-        own.start += 1;
-    }
-    if !own.is_empty() && is_others(own.end - 1) {
-        own.end -= 1;
-    }
-    (all, own)
+    rows: &Range<usize>,
+    row: usize,
+) -> bool {
+    let found = labels[(grid.nearest(row), column)];
+    found == label || (found <= 0 && (row == rows.start || row + 1 == rows.end))
 }
