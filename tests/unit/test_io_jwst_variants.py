@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixtrace.exceptions import FileReadError
+from pixtrace.exceptions import DataError, FileReadError
 from pixtrace.io import inspect
 from pixtrace.io.jwst import JwstExposure
 from pixtrace.io.jwst.container import read_container
@@ -49,7 +49,7 @@ def table_with_shape(content: Any) -> Any:
 
 
 def assert_wcs_refined(source: Path, product: Path, factor: float) -> None:
-    """The WCS of the product is that of the source, with finer pixels along x."""
+    """Check that the WCS of the product is that of the source, with finer pixels along x."""
     with datamodels.open(source) as old, datamodels.open(product) as new:
         new.validate()
         assert new.data.shape == (120, int(70 * factor))
@@ -68,7 +68,7 @@ def assert_wcs_refined(source: Path, product: Path, factor: float) -> None:
         {"include_block_index": False},
         {"table": table_with_shape},
     ],
-    ids=lambda options: "-".join(options),
+    ids="-".join,
 )
 def test_trees_written_in_other_ways(mrs: Path, tmp_path: Path, options: dict[str, Any]) -> None:
     write_with_tree(mrs, tmp_path / "in_cal.fits", **options)
@@ -104,6 +104,30 @@ def test_images_packed_by_fpack_are_refused(mrs: Path, tmp_path: Path) -> None:
         JwstExposure.open(tmp_path / "in_cal.fits")
 
 
+def test_planes_of_other_precision_are_taken_as_the_datamodel_takes_them(mrs: Path, tmp_path: Path) -> None:
+    """As float32, from which knots and coefficients follow."""
+    with fits.open(mrs) as hdus:
+        double = [fits.ImageHDU(hdus[name].data.astype(np.float64), name=name) for name in ("SCI", "ERR")]
+        fits.HDUList([hdus[0], *double, *(h for h in hdus[1:] if h.name not in {"SCI", "ERR"})]).writeto(
+            tmp_path / "in_cal.fits"
+        )
+    make_product(mrs, tmp_path / "a.fits", 2.0)
+    make_product(tmp_path / "in_cal.fits", tmp_path / "b.fits", 2.0)
+    with fits.open(tmp_path / "a.fits") as expected, fits.open(tmp_path / "b.fits") as found:
+        for name in ("SCI", "ERR", "DQ", "TRACEMODEL", "VAR_POISSON"):
+            np.testing.assert_array_equal(found[name].data, expected[name].data, err_msg=name)
+
+
+@pytest.mark.parametrize("shape", [(100,), (1, 1, 30, 90)])
+def test_flux_that_is_no_image(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    write_case("slit", tmp_path / "slit_cal.fits")
+    with fits.open(tmp_path / "slit_cal.fits") as hdus:
+        sci = fits.ImageHDU(np.zeros(shape, dtype=np.float32), name="SCI")
+        fits.HDUList([hdus[0], sci, *hdus[2:]]).writeto(tmp_path / "in_cal.fits")
+    with pytest.raises(DataError, match=rf"in_cal\.fits, extension SCI,1 has shape \({shape[0]},.*; expected rows"):
+        JwstExposure.open(tmp_path / "in_cal.fits")
+
+
 def test_blank_integers_are_missing(tmp_path: Path) -> None:
     image = fits.ImageHDU(np.array([[1, -9], [3, 4]], dtype=np.int16), name="SCI")
     fits.HDUList([fits.PrimaryHDU(), image]).writeto(tmp_path / "x.fits")
@@ -115,10 +139,21 @@ def test_blank_integers_are_missing(tmp_path: Path) -> None:
 
 def test_inspect_and_oversample_agree_on_products(mrs: Path, tmp_path: Path) -> None:
     """What has a trace only can be oversampled, what has been oversampled cannot; and the factor is recorded once."""
-    make_product(mrs, tmp_path / "trace.fits", 1.0)
+    files = make_product(mrs, tmp_path / "trace.fits", 1.0, intermediate=True)
+    assert "it has no WCS" in inspect(files[1]).problem
     assert inspect(tmp_path / "trace.fits").problem == ""
     make_product(tmp_path / "trace.fits", tmp_path / "fine.fits", 2.0)
     assert inspect(tmp_path / "fine.fits").oversampled == 2.0
     with datamodels.open(tmp_path / "fine.fits") as model:
         cards = [card for card in model.extra_fits.PRIMARY.header if card[0] == "PIXFACT"]
         assert [card[1] for card in cards] == [2.0]
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_inspect_reads_the_factor_from_the_wcs_of_a_product_of_jwst(mrs: Path, tmp_path: Path, factor: float) -> None:
+    """The headers of jwst's own products do not tell the factor."""
+    make_product(mrs, tmp_path / "product.fits", factor)
+    with fits.open(tmp_path / "product.fits", mode="update") as hdus:
+        del hdus[0].header["PIXFACT"]
+    info = inspect(tmp_path / "product.fits")
+    assert (info.oversampled, bool(info.problem)) == ((None, False) if factor == 1 else (2.0, True))

@@ -75,7 +75,8 @@ def _in_words(info: ExposureInfo) -> str:
     if info.oversampled is not None:
         known = math.isfinite(info.oversampled)
         facts.append(("oversampled", f"already, by a factor of {info.oversampled:g}" if known else "already"))
-    facts.append(("problem", info.problem) if info.problem else ("ready", "can be oversampled as it is"))
+    ready = "can be oversampled as it is" if info.n_integrations == 1 else "its trace can be made (pixtrace trace)"
+    facts.append(("problem", info.problem) if info.problem else ("ready", ready))
     width = max(len(name) for name, _ in facts)
     return "\n".join([str(info.path), *(f"  {name:<{width}}  {value}" for name, value in facts)])
 

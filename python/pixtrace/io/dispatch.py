@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["inspect", "open_exposure"]
 
 _CARD = 80
+_ROUNDING = 1e-9  # how far the scale of a WCS may be from 1
 _MOST_CARDS = 20_000  # a JWST header has some hundred
 _DETAILS = (
     ("TELESCOP", "telescope"),
@@ -88,7 +89,7 @@ def open_exposure(path: str | os.PathLike[str], *, preset: str | None = None) ->
 
 
 def inspect(path: str | os.PathLike[str]) -> ExposureInfo:
-    """Say what is in a file, from its headers; needs no optional package.
+    """Say what is in a file, from its headers and, with the extra ``jwst``, from the WCS; computes nothing.
 
     Parameters
     ----------
@@ -113,6 +114,8 @@ def inspect(path: str | os.PathLike[str]) -> ExposureInfo:
         sci = [hdus[find_extension(hdus, "SCI", version)] for version in versions]
         preset, problem = _jwst_mode(hdus) if is_jwst else _plain_mode(hdus, versions)
         oversampled = _oversampled(primary)
+        if is_jwst and not problem:
+            problem, oversampled = _look_at_wcs(path, oversampled)
         if oversampled is not None and not problem:
             by = "" if np.isnan(oversampled) else f", by {oversampled:g}"
             problem = f"it has been through the trace model already{by}"
@@ -170,6 +173,31 @@ def _jwst_mode(hdus: Any) -> tuple[str | None, str]:  # noqa: ANN401
     if not any(hdu.name.upper() == "SCI" for hdu in hdus):
         return preset, "it has no extension SCI"
     return preset, "" if _has_wcs(hdus) else "it has no WCS (no ASDF extension): run the assign_wcs step of jwst first"
+
+
+def _look_at_wcs(path: Path, oversampled: float | None) -> tuple[str, float | None]:
+    """Return what the WCS says is wrong with a JWST exposure, and by how much it says it has been oversampled.
+
+    Where it cannot be looked at, because the extra ``jwst`` is not installed or the tree is damaged, what the headers
+    say about the factor stands.
+    """
+    from pixtrace.io.jwst.container import read_container
+    from pixtrace.io.jwst.tree import AsdfTree
+    from pixtrace.io.jwst.wcs import oversampled_by, steps_of
+
+    try:
+        unit = read_container(path).require("ASDF", why="which holds the WCS")
+        tree = AsdfTree(unit.data, f"{path}, extension ASDF")
+    except PixtraceError:
+        return "", oversampled
+    tops = tree.items(tree.get("slits")) or [tree.root]
+    nodes = [tree.child(top, "meta", "wcs") for top in tops]
+    if not all(steps_of(tree, node) for node in nodes):
+        return "it has no WCS (meta.wcs): run the assign_wcs step of jwst first", oversampled
+    if oversampled is None or np.isfinite(oversampled):
+        return "", oversampled
+    factor = max(oversampled_by(tree, node) for node in nodes if node is not None)
+    return "", factor if abs(factor - 1) > _ROUNDING else None
 
 
 def _plain_mode(hdus: Any, versions: list[int]) -> tuple[str | None, str]:  # noqa: ANN401

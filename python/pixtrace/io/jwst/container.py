@@ -142,7 +142,9 @@ class FitsContainer:
         """
         for unit in self.units[1:]:
             if unit.name in names and not unit.is_image:
-                remedy = "unpack the file first (funpack)" if unit.header.get("ZIMAGE") else "give a calibrated exposure"
+                remedy = (
+                    "unpack the file first (funpack)" if unit.header.get("ZIMAGE") else "give a calibrated exposure"
+                )
                 msg = f"{self.path}: extension {unit.name},{unit.version} is a table; expected an image: {remedy}"
                 raise FileReadError(msg)
 

@@ -104,11 +104,14 @@ class ImageReader:
             It has been oversampled already, or its planes do not fit together.
         """
         sci = self.container.require("SCI", part.version, why=_WHY_SCI)
+        where = f"{self.container.path}, extension SCI,{part.version}"
+        if len(sci.shape) not in {2, 3}:
+            msg = f"{where} has shape {sci.shape}; expected rows and columns, or integrations, rows and columns"
+            raise DataError(msg)
         wcs = self._wcs(part)
         self._refuse_oversampled(wcs)
         geometry = self._geometry(part, wcs, sci)
         labels = geometry.labels()
-        where = f"{self.container.path}, extension SCI,{part.version}"
         if (labels.shape[::-1] if self._turns else labels.shape) != sci.shape[-2:]:
             expected = labels.shape[::-1] if self._turns else labels.shape
             msg = f"{where} has shape {sci.shape}; the map of its slices has {expected}"
@@ -211,12 +214,17 @@ class ImageReader:
         return IfuGeometry(np.ascontiguousarray(self._orient(labels), dtype=np.int32), model, self.tree.where)
 
     def _plane(self, name: str, version: int) -> npt.NDArray[Any] | None:
-        """Return a plane in the orientation of the computation, in machine byte order; None if it is not there."""
+        """Return a plane in the orientation of the computation, in machine byte order; None if it is not there.
+
+        Whatever the file holds becomes float32, data quality apart: that is how the datamodels define these planes, and
+        the precision of the flux decides on the knots.
+        """
         unit = self.container.find(name, version)
         if unit is None or not unit.data:
             return None
         array = self._orient(unit.array())
-        return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+        with np.errstate(over="ignore"):  # a float64 beyond the range of float32
+            return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=") if name == "DQ" else np.float32)
 
     def _image(
         self,

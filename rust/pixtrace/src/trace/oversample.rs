@@ -1,5 +1,7 @@
 //! The flux on a finer grid: splines where the source is compact, linear interpolation elsewhere.
 
+use std::ops::Range;
+
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 
@@ -207,7 +209,7 @@ impl<T: Real> Job<'_, '_, T> {
             .iter()
             .enumerate()
             .map(|(i, &y)| (i, T::narrow(self.exposure.alpha()[(y, column)])))
-            .filter(|&(_, alpha)| trace.bounds.0 <= alpha && alpha <= trace.bounds.1)
+            .filter(|&(_, alpha)| is_within(trace, alpha))
             .map(|(i, alpha)| (i, alpha, spline.eval(alpha)))
             .collect()
     }
@@ -270,22 +272,7 @@ impl<T: Real> Job<'_, '_, T> {
         let mut residual = LinearInterpolator::new(&residual.0, &residual.1);
         let mut linear = LinearInterpolator::new(&pixels.good_rows, &pixels.good_flux);
 
-        // The first and last value of the model, where the ends are to be trimmed.
-        let mut used_rows = fine.clone();
-        if let Some(trace) = trace.filter(|_| self.params.trim_ends) {
-            let is_inside = |&m: &usize| {
-                let alpha = self.alpha_fine[(m, column)];
-                trace.bounds.0 <= alpha && alpha <= trace.bounds.1
-            };
-            let inside: Vec<usize> = fine.clone().filter(is_inside).collect();
-            used_rows = match (
-                inside.get(edge),
-                inside.len().checked_sub(edge + 1).and_then(|i| inside.get(i)),
-            ) {
-                (Some(&low), Some(&high)) if low <= high => low..high + 1,
-                _ => 0..0,
-            };
-        }
+        let model_rows = trace.map_or(0..0, |trace| self.model_rows(trace, column, &fine));
 
         let at = column - out.first;
         let labels = self.exposure.regions().labels();
@@ -310,7 +297,7 @@ impl<T: Real> Job<'_, '_, T> {
                     f64::NAN
                 };
                 put(&mut out.residual, m, at, residual_value);
-                if used_rows.contains(&m) && trace.bounds.0 <= alpha && alpha <= trace.bounds.1 {
+                if model_rows.contains(&m) && is_within(trace, alpha) {
                     let fit = region.spline(trace).map_or(f64::NAN, |spline| spline.eval(alpha))
                         * trace.scale;
                     put(&mut out.full, m, at, fit);
@@ -325,6 +312,21 @@ impl<T: Real> Job<'_, '_, T> {
             }
             put(&mut out.linear, m, at, linear_value);
             put(&mut out.flux, m, at, value);
+        }
+    }
+
+    /// The fine rows that the model may be used in: without the first and last values of it, if ends are to be trimmed.
+    fn model_rows(&self, trace: &ColumnTrace, column: usize, fine: &Range<usize>) -> Range<usize> {
+        if !self.params.trim_ends {
+            return fine.clone();
+        }
+        let inside: Vec<usize> =
+            fine.clone().filter(|&m| is_within(trace, self.alpha_fine[(m, column)])).collect();
+        let edge = self.grid.edge();
+        match inside.get(edge..inside.len().saturating_sub(edge)) {
+            Some([only]) => *only..only + 1,
+            Some([first, .., last]) => *first..last + 1,
+            _ => 0..0,
         }
     }
 
@@ -344,6 +346,11 @@ impl<T: Real> Job<'_, '_, T> {
             .filter(|(_, residual)| residual.is_finite())
             .unzip()
     }
+}
+
+/// Whether alpha lies within the bounds of a trace; false for NaN.
+fn is_within(trace: &ColumnTrace, alpha: f64) -> bool {
+    trace.bounds.0 <= alpha && alpha <= trace.bounds.1
 }
 
 /// Stores a value, if the plane was asked for.
