@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pixtrace.io.jwst import JwstExposure
-from pixtrace.trace.exposure import oversample_image
+from pixtrace.io.product import oversample_exposure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,16 +18,7 @@ def make_results(
 ) -> list[OversampledImage]:
     """Return the results of all images of an exposure."""
     params = exposure.params.replace(**changes)
-    return [
-        oversample_image(
-            image,
-            factor,
-            params,
-            alpha_os=None if factor == 1 else exposure.alpha_os(index, factor),
-            intermediate=intermediate,
-        )
-        for index, image in enumerate(exposure.images)
-    ]
+    return oversample_exposure(exposure, factor, params, intermediate=intermediate)
 
 
 def make_product(

@@ -30,10 +30,13 @@ def compact(alpha: FloatArray, points: FloatArray, native: float, n_bins: int, p
     if points.size < 50:
         return mask
     reach = native * n_bins / 4
-    counts, edges = np.histogram(points, bins=n_bins, range=(-reach, reach))
-    if counts.max() == 0:
+    if not np.any(np.abs(points) <= reach):
         return mask
+    # Densities: where the edges are rounded to single precision, bins with the same count differ in height.
+    density, _ = np.histogram(points, bins=n_bins, range=(-reach, reach), density=True)
     with np.errstate(invalid="ignore"):
-        for k in peaks(counts / counts.max(), 0.2):
-            mask |= (alpha > edges[k] - pad * native) & (alpha <= edges[k] + pad * native)
+        for k in peaks(density / density.max(), 0.2):
+            position = np.float64(k) * np.float64(native) / 2 - np.float64(reach)
+            width = np.float64(pad * native)
+            mask |= (alpha > position - width) & (alpha <= position + width)
     return mask

@@ -9,7 +9,10 @@ from pixtrace import _native
 from pixtrace.trace.oversample import fine_rows
 from tests.oracles import bspline
 from tests.parity.agreement import SINGULAR
-from tests.reference import Case, load_case
+from tests.reference import PROJECT, Case, load_case
+
+#: Steep points on regular grids, and what jwst 3.0.0 makes of them.
+TIES = PROJECT / "tests" / "data" / "compact_ties.npz"
 
 
 @pytest.fixture
@@ -63,6 +66,20 @@ def test_the_finer_grid(vectors: Case) -> None:
         if asked["scale"] >= 1:
             rows = fine_rows(asked["xmax"] + 2, asked["scale"])
             np.testing.assert_allclose(rows[new], old, rtol=0, atol=1e-12, err_msg=str(asked))
+
+
+def test_compact_sources_where_bins_tie() -> None:
+    """On regular grids many bins have the same count, and the rounding of their edges says which is the peak."""
+    with np.load(TIES) as ties:
+        for n in range(12):
+            found = _native.compact_mask(
+                ties[f"k{n}_alpha"],
+                ties[f"k{n}_points"].astype(np.float64),
+                float(ties[f"k{n}_native"]),
+                int(ties[f"k{n}_bins"]),
+                float(ties[f"k{n}_pad"]),
+            )
+            np.testing.assert_array_equal(found, ties[f"k{n}_compact"], err_msg=f"case {n}")
 
 
 def test_compact_sources(vectors: Case) -> None:

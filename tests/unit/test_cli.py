@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import pixtrace.trace.exposure
+import pixtrace.io.product
 from pixtrace.cli import main
 from pixtrace.cli._terminal import Terminal
 from pixtrace.io.fits import write_image
@@ -155,7 +155,7 @@ class TestFailures:
     def test_an_unexpected_error_is_a_failure_of_that_file(
         self, source: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(pixtrace.trace.exposure, "oversample_image", raiser(ZeroDivisionError("by zero")))
+        monkeypatch.setattr(pixtrace.io.product, "oversample_image", raiser(ZeroDivisionError("by zero")))
         assert main(["oversample", str(source), "-o", str(out)]) == 1
         err = capsys.readouterr().err
         assert "unexpected ZeroDivisionError: by zero" in err
@@ -167,7 +167,7 @@ class TestFailures:
     def test_no_memory(
         self, source: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(pixtrace.trace.exposure, "oversample_image", raiser(MemoryError()))
+        monkeypatch.setattr(pixtrace.io.product, "oversample_image", raiser(MemoryError()))
         assert main(["oversample", str(source), "-o", str(out)]) == 1
         assert "memory" in capsys.readouterr().err
 
@@ -193,7 +193,7 @@ class TestInterruption:
     def test_ctrl_c_leaves_nothing(
         self, source: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(pixtrace.trace.exposure, "oversample_image", raiser(KeyboardInterrupt()))
+        monkeypatch.setattr(pixtrace.io.product, "oversample_image", raiser(KeyboardInterrupt()))
         assert main(["oversample", str(source), "-o", str(out)]) == 130
         assert "interrupted" in capsys.readouterr().err
         assert names(out) == []

@@ -110,3 +110,14 @@ def test_what_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(FileReadError, match=r"a\.fits may not be read"):
         collect_inputs([path])
+
+
+def test_a_missing_member_can_be_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "b_cal.fits").touch()
+    missing: list[FileReadError] = []
+    found = collect_inputs(
+        [association(tmp_path / "x_asn.json", ("a_cal.fits", "science"), ("b_cal.fits", "science"))],
+        on_missing=missing.append,
+    )
+    assert [path.name for path in found] == ["b_cal.fits"]
+    assert "a_cal.fits does not exist" in str(missing[0])

@@ -117,7 +117,7 @@ def _collect(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     failures: list[str] = []
     for argument in arguments:
         try:
-            for path in collect_inputs([argument]):
+            for path in collect_inputs([argument], on_missing=lambda error: failures.append(_failure("", error))):
                 inputs.setdefault(path.resolve(), path)
         except PixtraceError as error:
             failures.append(_failure(argument, error))
@@ -165,22 +165,18 @@ def _oversample(
     exposure: Exposure, options: Options, progress: Callable[[int, int], None] | None
 ) -> list[OversampledImage]:
     """Return the result of each image of an exposure."""
-    from pixtrace.trace.exposure import oversample_image
+    from pixtrace.io import oversample_exposure
 
     params = options.params_for(exposure.params)
     _log.debug("%s: %s", exposure.name, params)
-    return [
-        oversample_image(
-            image,
-            options.factor,
-            params,
-            alpha_os=None if options.factor == 1.0 else exposure.alpha_os(index, options.factor),
-            n_threads=options.threads,
-            progress=progress,
-            intermediate=options.save_intermediate_results,
-        )
-        for index, image in enumerate(exposure.images)
-    ]
+    return oversample_exposure(
+        exposure,
+        options.factor,
+        params,
+        n_threads=options.threads,
+        progress=progress,
+        intermediate=options.save_intermediate_results,
+    )
 
 
 def _plot(exposure: Exposure, results: Sequence[OversampledImage], path: Path, options: Options) -> None:

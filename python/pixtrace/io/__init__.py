@@ -1,8 +1,8 @@
 """Files: the only room that opens one.
 
-`open_exposure` opens a JWST datamodel (extra ``jwst``) or a file of the plain format of `pixtrace.io.fits`;
-`inspect` says what is in a file; `collect_inputs` finds the exposures in directories and associations; `atomic_path`
-writes a file so that it is there complete, or not at all.
+`oversample_file` goes from file to product in one call. `open_exposure` opens a JWST exposure (extra ``jwst``) or a
+file of the plain format of `pixtrace.io.fits`. `inspect` says what is in a file; `collect_inputs` finds the exposures in
+directories and associations; `atomic_path` writes a file so that it is there complete, or not at all.
 """
 
 from pixtrace.io.atomic import atomic_path, check_output
@@ -10,6 +10,7 @@ from pixtrace.io.collect import collect_inputs
 from pixtrace.io.dispatch import inspect, open_exposure
 from pixtrace.io.exposure import Exposure, ExposureInfo, ImageInfo
 from pixtrace.io.fits import FitsExposure, read_image, write_image
+from pixtrace.io.product import oversample_exposure, oversample_file
 
 __all__ = [
     "Exposure",
@@ -21,6 +22,8 @@ __all__ = [
     "collect_inputs",
     "inspect",
     "open_exposure",
+    "oversample_exposure",
+    "oversample_file",
     "read_image",
     "write_image",
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pixtrace.exceptions import FileReadError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["PRODUCT_SUFFIXES", "collect_inputs"]
 
@@ -26,7 +26,9 @@ _JWST_INPUTS = ("_cal", "_calints")
 _ASSOCIATION_SUFFIX = "_asn.json"
 
 
-def collect_inputs(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def collect_inputs(
+    paths: Iterable[str | os.PathLike[str]], *, on_missing: Callable[[FileReadError], object] | None = None
+) -> list[Path]:
     """Return the exposures that are meant by files, directories and associations.
 
     Parameters
@@ -41,6 +43,10 @@ def collect_inputs(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         - a JWST association (``*_asn.json``): its members of type "science", relative to the association's directory.
           A member that is not there is looked for under its packed name, ``.gz`` added, too.
 
+    on_missing : callable, optional
+        Called with the error for each member of an association that is not there; without it, the first such error
+        is raised.
+
     Returns
     -------
     list of Path
@@ -54,17 +60,17 @@ def collect_inputs(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """
     found: dict[Path, Path] = {}
     for name in paths:
-        for path in _expand(Path(name)):
+        for path in _expand(Path(name), on_missing):
             found.setdefault(path.resolve(), path)
     return list(found.values())
 
 
-def _expand(path: Path) -> Iterator[Path]:
+def _expand(path: Path, on_missing: Callable[[FileReadError], object] | None) -> Iterator[Path]:
     """Yield the exposures that one path stands for."""
     if path.is_dir():
         yield from _of_directory(path)
     elif path.name.endswith(".json"):
-        yield from _of_association(path)
+        yield from _of_association(path, on_missing)
     else:
         _check_readable(path)
         if not path.name.lower().endswith(_FITS_SUFFIXES):
@@ -115,7 +121,7 @@ def _of_directory(directory: Path) -> list[Path]:
     return jwst or candidates
 
 
-def _of_association(path: Path) -> list[Path]:
+def _of_association(path: Path, on_missing: Callable[[FileReadError], object] | None) -> list[Path]:
     """Return the science members of an association, in its order."""
     _check_readable(path)
     try:
@@ -127,7 +133,15 @@ def _of_association(path: Path) -> list[Path]:
     if not members:
         msg = f'the association {path} names no exposure: expected products[].members[] with "exptype": "science"'
         raise FileReadError(msg)
-    return [_member_path(path, name) for name in members]
+    found = []
+    for name in members:
+        try:
+            found.append(_member_path(path, name))
+        except FileReadError as error:
+            if on_missing is None:
+                raise
+            on_missing(error)
+    return found
 
 
 def _science_members(content: object) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """Cubic B-splines with the attributes of `scipy.interpolate.BSpline`."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -83,7 +85,7 @@ class BSpline:
         """The interval on which the basis functions sum to one."""
         return float(self.t[_CUBIC]), float(self.t[-_CUBIC - 1])
 
-    def to_scipy(self) -> "ScipyBSpline":
+    def to_scipy(self) -> ScipyBSpline:
         """Return the same spline as a `scipy.interpolate.BSpline`.
 
         Raises
@@ -100,7 +102,7 @@ class BSpline:
         return make(self.t.copy(), self.c.copy(), _CUBIC)
 
     @classmethod
-    def from_scipy(cls, spline: "ScipyBSpline") -> "BSpline":
+    def from_scipy(cls, spline: ScipyBSpline) -> BSpline:
         """Take over a `scipy.interpolate.BSpline`, or anything with its attributes ``t``, ``c`` and ``k``.
 
         Raises
@@ -126,7 +128,7 @@ class BSpline:
     def __hash__(self) -> int:
         return hash((self.t.tobytes(), self.c.tobytes()))
 
-    def __reduce__(self) -> tuple[type["BSpline"], tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+    def __reduce__(self) -> tuple[type[BSpline], tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
         return BSpline, (self.t, self.c)
 
     def __repr__(self) -> str:

@@ -1,5 +1,7 @@
 """Fits of trace models."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -253,7 +255,7 @@ def _arguments(
     spline_bkpt: int | None,
     auto_ngood_factor: float,
     auto_bkpt_factor: float,
-) -> "FitArguments":
+) -> FitArguments:
     return {
         "lrange": as_count(lrange, "lrange", least=1),
         "col_index": None if col_index is None else _columns(col_index),

@@ -1,5 +1,7 @@
 """Models that come from elsewhere: dictionaries of splines and scales."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ __all__ = ["native_model"]
 
 def native_model(
     spline_models: Mapping[int, Mapping[int, Any]] | object, spline_scales: Mapping[int, Mapping[int, float]] | None
-) -> "_native.TraceModel":
+) -> _native.TraceModel:
     """Return the core's model for splines and scales by region and column, in any of the forms that are in use.
 
     Raises
@@ -52,7 +54,7 @@ def _mapping(given: object, name: str, what: str) -> Mapping[Any, Any]:
     return given
 
 
-def _table(region: int, columns: Mapping[Any, Any], scales: Mapping[Any, Any] | None) -> "Table":
+def _table(region: int, columns: Mapping[Any, Any], scales: Mapping[Any, Any] | None) -> Table:
     splines: dict[int, int] = {}
     knots: list[npt.NDArray[np.float64]] = []
     coefficients: list[npt.NDArray[np.float64]] = []

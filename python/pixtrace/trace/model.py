@@ -1,5 +1,7 @@
 """Trace models: which spline describes which column, how bright, and where it is valid."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,7 +124,7 @@ class RegionTrace(Mapping[int, ColumnTrace]):
         """Lowest and highest valid alpha by column."""
         return _View(self._position, self._bounds.__getitem__)
 
-    def __reduce__(self) -> tuple[type["RegionTrace"], tuple[Table]]:
+    def __reduce__(self) -> tuple[type[RegionTrace], tuple[Table]]:
         return RegionTrace, (self._table,)
 
     def __repr__(self) -> str:
@@ -172,7 +174,7 @@ class TraceModel(Mapping[int, RegionTrace]):
         Valid range of alpha by region and column.
     """
 
-    def __init__(self, native: "_native.TraceModel") -> None:
+    def __init__(self, native: _native.TraceModel) -> None:
         self.native = native
         self._labels = dict.fromkeys(native.labels())
         self._regions: dict[int, RegionTrace] = {}
@@ -231,7 +233,7 @@ class TraceModel(Mapping[int, RegionTrace]):
         psf_optimal: bool = False,
         trim_ends: bool = False,
         pad: float = 3,
-    ) -> "OversampledFlux":
+    ) -> OversampledFlux:
         """Oversample a flux image with this model, each spline within its own bounds.
 
         Parameters and result are those of `pixtrace.trace.oversample_flux`.
@@ -254,13 +256,13 @@ class TraceModel(Mapping[int, RegionTrace]):
 
     def trace_image(
         self, region_map: npt.ArrayLike, alpha: npt.ArrayLike, *, slope_limit: float = 0.1, pad: float = 3
-    ) -> "TraceImage":
+    ) -> TraceImage:
         """Evaluate this model on the detector's own pixels; see `pixtrace.trace.trace_image`."""
         from pixtrace.trace.oversample import trace_image
 
         return trace_image(self, region_map, alpha, slope_limit=slope_limit, pad=pad)
 
-    def __reduce__(self) -> tuple[Callable[[dict[int, Table]], "TraceModel"], tuple[dict[int, Table]]]:
+    def __reduce__(self) -> tuple[Callable[[dict[int, Table]], TraceModel], tuple[dict[int, Table]]]:
         return _from_tables, ({label: self.native.table(label) for label in self._labels},)
 
     def __repr__(self) -> str:

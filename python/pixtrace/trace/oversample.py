@@ -1,9 +1,10 @@
 """Evaluation of trace models: the flux on a finer grid, and the trace on the detector's own pixels."""
 
+from __future__ import annotations
+
 import math
 import os
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ from pixtrace._arrays import as_count, as_double, as_flag, as_floating, as_label
 from pixtrace.exceptions import MemoryLimitError, ParameterError
 from pixtrace.trace.given import native_model
 from pixtrace.trace.model import TraceModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
 
 __all__ = [
     "PLANES",
@@ -226,7 +230,7 @@ def oversample_planes(
 
 
 def _oversample(
-    model: "_native.TraceModel",
+    model: _native.TraceModel,
     flux: npt.ArrayLike,
     alpha: npt.ArrayLike,
     region_map: npt.ArrayLike,
@@ -395,7 +399,7 @@ def trace_planes(
     return TraceImage(*planes)
 
 
-def _core(model: object) -> "_native.TraceModel":
+def _core(model: object) -> _native.TraceModel:
     if not isinstance(model, TraceModel):
         msg = f"`model` is a {type(model).__name__}; expected a TraceModel, as `fit_all_regions` makes it"
         raise ParameterError(msg)

@@ -33,8 +33,9 @@ impl CompactRanges {
     /// Looks for peaks in the histogram of the `points`, the values of alpha at which the model is steep.
     ///
     /// The histogram has `n_bins` bins of half a native pixel, centred on `alpha = 0`; points outside do not count. A
-    /// source reaches `pad` native pixels to either side of the lower edge of a peak's bin. All in the precision of
-    /// `T`.
+    /// source reaches `pad` native pixels to either side of the lower edge of a peak's bin. Edges are rounded to the
+    /// precision of `T`. Heights are densities, counts over the widths between rounded edges, so that of two bins with
+    /// the same count the one that came out narrower is higher; a flat top then is none.
     #[must_use]
     pub fn find<T: Real>(points: &[f64], native_dalpha: f64, n_bins: usize, pad: f64) -> Self {
         let reach = T::narrow(T::narrow(native_dalpha * n_bins as f64) / 4.0);
@@ -47,14 +48,19 @@ impl CompactRanges {
             let bin = edges.partition_point(|&edge| edge <= point).clamp(1, n_bins) - 1;
             counts[bin] += 1.0;
         }
+        let total: f64 = counts.iter().sum();
+        for (count, edge) in counts.iter_mut().zip(edges.windows(2)) {
+            *count = *count / T::narrow(edge[1] - edge[0]) / total;
+        }
         let highest = counts.iter().copied().fold(0.0, f64::max);
-        for count in &mut counts {
-            *count /= highest;
+        for density in &mut counts {
+            *density /= highest;
         }
         let width = T::narrow(pad * native_dalpha);
         let ranges = local_maxima(&counts, MIN_HEIGHT)
             .into_iter()
-            .map(|bin| (T::narrow(edges[bin] - width), T::narrow(edges[bin] + width)))
+            .map(|bin| bin as f64 * native_dalpha / 2.0 - reach)
+            .map(|position| (position - width, position + width))
             .collect();
         Self { ranges }
     }
