@@ -1,8 +1,8 @@
 """Files: the only room that opens one.
 
 `oversample_file` goes from file to product in one call. `open_exposure` opens a JWST exposure (extra ``jwst``) or a
-file of the plain format of `pixtrace.io.fits`. `inspect` says what is in a file; `collect_inputs` finds the exposures in
-directories and associations; `atomic_path` writes a file so that it is there complete, or not at all.
+file of the plain format of `pixtrace.io.fits`. `inspect` says what is in a file; `collect_inputs` finds the
+exposures in directories and associations; `atomic_path` writes a file so that it is there complete, or not at all.
 """
 
 from pixtrace.io.atomic import atomic_path, check_output

@@ -28,7 +28,7 @@ DO_NOT_USE = 1
 FLUX_ESTIMATED = 1 << 28
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SpectralImage:
     """One spectral image: flux with what belongs to it, dispersion along axis 1, slices or slits along axis 0.
 
@@ -117,6 +117,13 @@ class SpectralImage:
         planes.update(flux=flux, variances=variances)
         for key, value in planes.items():
             object.__setattr__(self, key, value)
+
+    def __repr__(self) -> str:
+        optional = [key for key in ("error", "dq", "wavelength") if getattr(self, key) is not None]
+        planes = ", ".join(["flux", "alpha", "region_map", *optional, *self.variances])
+        n_y, n_x = self.flux.shape
+        name = f" {self.name!r}" if self.name else ""
+        return f"<SpectralImage{name}: {n_y} x {n_x} pixels, {self.flux.dtype}, {len(self.regions)} regions; {planes}>"
 
     @classmethod
     def from_arrays(

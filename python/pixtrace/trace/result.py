@@ -73,7 +73,7 @@ class FittedImage:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class OversampledImage:
     """An oversampled image, or for factor 1 an image and its trace; oriented as the `SpectralImage` it came from.
 
@@ -132,6 +132,11 @@ class OversampledImage:
     residual_flux: FloatPlane | None = None
     model: TraceModel
     summary: TraceSummary
+
+    def __repr__(self) -> str:
+        n_y, n_x = self.flux.shape
+        name = f" {self.name!r}" if self.name else ""
+        return f"<OversampledImage{name}: x {self.factor:g}, {n_y} x {n_x} pixels, {self.flux.dtype}; {self.model!r}>"
 
 
 def summarise(image: SpectralImage, fitted: FittedImage, n_filled: int, seconds: float) -> TraceSummary:
