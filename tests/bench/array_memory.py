@@ -14,28 +14,10 @@ import numpy as np
 from pixtrace.trace import fit_all_regions
 from pixtrace.trace.params import TraceParams
 from tests.bench.inputs import FACTOR
+from tests.bench.proc import memory
 
 MB = 2.0**20
 _RESET_PEAK = "5"
-
-
-def status(key: str) -> float:
-    """Return an entry of the memory of this process [MB].
-
-    Parameters
-    ----------
-    key : str
-        ``VmRSS``, what is in use, or ``VmHWM``, its peak.
-
-    Returns
-    -------
-    float
-        Megabytes.
-    """
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(key):
-            return float(line.split()[1]) / 1024.0
-    raise KeyError(key)
 
 
 def main() -> None:
@@ -49,11 +31,11 @@ def main() -> None:
     )
     model = fit_all_regions(flux, error, alpha, region_map, **params.fit_kwargs(flux.shape[1]))
     inputs = sum(array.nbytes for array in (flux, alpha, region_map, alpha_os)) / MB
-    before = status("VmRSS")
+    before = memory("VmRSS")
     Path("/proc/self/clear_refs").write_text(_RESET_PEAK, encoding="ascii")
     planes = model.oversample(flux, alpha, region_map, FACTOR, alpha_os, **params.oversample_kwargs())
     outputs = sum(plane.nbytes for plane in planes) / MB
-    print(json.dumps({"inputs": inputs, "outputs": outputs, "taken": inputs + status("VmHWM") - before}))
+    print(json.dumps({"inputs": inputs, "outputs": outputs, "taken": inputs + memory("VmHWM") - before}))
 
 
 if __name__ == "__main__":

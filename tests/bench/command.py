@@ -7,7 +7,6 @@ import subprocess
 import sys
 import sysconfig
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,61 +14,18 @@ from astropy.io import fits
 
 from tests.bench.measure import Row, assert_plane_agrees
 from tests.bench.reference import Reference
-
-MB_PER_KB = 1.0 / 1024.0
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a command.
-
-    Parameters
-    ----------
-    seconds : float
-        From start to end of the process.
-    peak : float
-        Largest memory in use [MB].
-    """
-
-    seconds: float
-    peak: float
+from tests.reference import PROJECT
 
 
-def run(arguments: list[str], log: Path) -> Run:
-    """Run a command.
-
-    Parameters
-    ----------
-    arguments : list of str
-        The command line.
-    log : Path
-        File that takes its output.
-
-    Returns
-    -------
-    Run
-        Time and memory.
-    """
-    start = time.perf_counter()
-    with log.open("ab") as out:
-        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        msg = f"{arguments} ended with {process.returncode}; see {log}"
-        raise RuntimeError(msg)
-    return Run(time.perf_counter() - start, usage.ru_maxrss * MB_PER_KB)
-
-
-def pixtrace(exposure: Path, out: Path, factor: float, *options: str) -> Run:
-    """Run `pixtrace oversample` in a fresh process.
+def arguments(exposure: Path, out: Path, factor: float, *options: str) -> list[str]:
+    """Return the words after ``pixtrace``; the folder for the result is emptied.
 
     Parameters
     ----------
     exposure : Path
         The input.
     out : Path
-        Folder for the result; emptied first.
+        Folder for the result.
     factor : float
         Oversampling factor.
     *options : str
@@ -77,14 +33,32 @@ def pixtrace(exposure: Path, out: Path, factor: float, *options: str) -> Run:
 
     Returns
     -------
-    Run
-        Time and memory, start of the interpreter and imports included.
+    list of str
+        The words.
     """
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
+    return ["oversample", str(exposure), "--factor", f"{factor:g}", "-o", str(out), *options]
+
+
+def pixtrace(exposure: Path, out: Path, factor: float, *options: str) -> float:
+    """Run `pixtrace oversample` in a fresh process.
+
+    Parameters
+    ----------
+    exposure, out, factor, *options
+        As for `arguments`.
+
+    Returns
+    -------
+    float
+        Seconds, start of the interpreter and imports included.
+    """
+    words = arguments(exposure, out, factor, *options)
     script = Path(sysconfig.get_path("scripts")) / "pixtrace"
-    command = [str(script), "oversample", str(exposure), "--factor", f"{factor:g}", "-o", str(out)]
-    return run([*command, *options], out.parent / "pixtrace.log")
+    start = time.perf_counter()
+    subprocess.run([str(script), *words], check=True, stdin=subprocess.DEVNULL, capture_output=True)
+    return time.perf_counter() - start
 
 
 def product(folder: Path) -> Path:
@@ -151,7 +125,7 @@ def measure(reference: Reference, exposure: Path, folder: Path, rounds: int) -> 
                 "step", file=str(exposure), result=str(folder / "theirs"), options={"oversample": 2.0, **options}
             )
             theirs.append(answer["seconds"])
-            ours += [pixtrace(exposure, folder / "ours", 2.0, *flags).seconds for _ in range(3)]
+            ours += [pixtrace(exposure, folder / "ours", 2.0, *flags) for _ in range(3)]
             if number == 0:
                 assert_products_agree(product(folder / "ours"), product(folder / "theirs"))
         row = Row("MRS", what, os.cpu_count() or 1, statistics.median(theirs), statistics.median(ours), target)
@@ -201,7 +175,10 @@ def memory(python: Path, exposure: Path, folder: Path) -> tuple[float, float]:
     """
     fresh = Reference(python, folder / "reference.log")
     fresh.ask("step", file=str(exposure), result=str(folder / "theirs3"), options={"oversample": 3.0})
-    theirs = fresh.close()
-    ours = pixtrace(exposure, folder / "ours3", 3.0).peak
+    theirs = fresh.peak()
+    fresh.close()
+    words = [sys.executable, "-m", "tests.bench.command_memory", *arguments(exposure, folder / "ours3", 3.0)]
+    done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=PROJECT)
+    ours = float(done.stdout.split()[-1])
     print(f"peak memory of the command at x3: {theirs:.0f} MB / {ours:.0f} MB")
     return theirs, ours

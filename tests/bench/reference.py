@@ -1,13 +1,13 @@
 """jwst 3.0.0 in an environment of its own, and a process in it that answers requests."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.bench.proc import memory
 from tests.reference import PROJECT
 
 RELEASE = "jwst==3.0.0"
@@ -92,18 +92,13 @@ class Reference:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def close(self) -> float:
-        """End the process.
+    def peak(self) -> float:
+        """Return the peak of the memory of the process so far [MB]."""
+        return memory("VmHWM", self._process.pid)
 
-        Returns
-        -------
-        float
-            The peak of its memory [MB].
-        """
-        if self._process.stdin is None or self._process.stdin.closed:
-            return 0.0
-        self._process.stdin.close()
-        _, _, usage = os.wait4(self._process.pid, 0)
-        self._process.returncode = 0
+    def close(self) -> None:
+        """End the process."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
         self._log.close()
-        return usage.ru_maxrss / 1024.0

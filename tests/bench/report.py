@@ -67,7 +67,8 @@ MEMORY = """
 GROWTH = """
 ## Growth
 
-Cost grows linearly with columns and with regions: {exponents}.
+Cost grows linearly with columns and with regions: {exponents}. (The planes that oversampling fills cost the
+same for any number of regions, hence the lower power there.)
 
 ![Time against the number of columns and of regions](images/{picture})
 """
@@ -179,7 +180,8 @@ def write(
         text += MEMORY.format(rows="\n".join(rows))
     if growth:
         exponents = "; ".join(
-            f"with {one.axis}, the fit as their power {one.exponents()[0]:.2f}, oversampling {one.exponents()[1]:.2f}"
+            f"with the {one.axis}, fit and oversampling go as their powers {one.exponents()[0]:.2f} and "
+            f"{one.exponents()[1]:.2f}"
             for one in growth
         )
         text += GROWTH.format(exponents=exponents, picture=PICTURE.name)

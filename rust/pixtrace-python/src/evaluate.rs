@@ -192,7 +192,8 @@ pub(crate) fn trim_edges<'py>(
         if profile.is_some_and(|profile| trace::trim_edges(&mut pixels, &profile)) {
             for column in 0..n_x {
                 for i in pixels.column(column) {
-                    mask[(pixels.row[i], column)] = before[i] && !pixels.flux[i].is_finite();
+                    mask[(pixels.row[i] as usize, column)] =
+                        before[i] && !pixels.flux[i].is_finite();
                 }
             }
         }

@@ -83,23 +83,47 @@ impl BSpline {
             return f64::NAN;
         }
         let n = self.c.len();
-        let j = (self.t[ORDER..n].partition_point(|&knot| knot <= x) + DEGREE).min(n - 1);
-        de_boor(&self.t[j - 2..=j + 3], &self.c[j - DEGREE..=j], x)
+        let mut j = (self.t[ORDER..n].partition_point(|&knot| knot <= x) + DEGREE).min(n - 1);
+        if self.t[j] >= self.t[j + 1] {
+            // Beyond an end at which knots fall together: the polynomial is that of the nearest interval with a width.
+            let has_width = |&j: &usize| self.t[j] < self.t[j + 1];
+            let nearest = if x < self.t[j] {
+                (j..n).find(has_width)
+            } else {
+                (DEGREE..j).rev().find(has_width)
+            };
+            j = nearest.unwrap_or(j);
+        }
+        match (self.t[j - 2..].first_chunk(), self.c[j - DEGREE..].first_chunk()) {
+            (Some(t), Some(c)) => de_boor(t, c, x),
+            // There are four coefficients and six knots around every interval.
+            _ => f64::NAN,
+        }
     }
 }
 
 /// De Boor's recurrence between the knots `t[2]` and `t[3]`, from the six knots around and the four coefficients.
+///
+/// All six knot distances that it divides by span the interval from `t[2]` to `t[3]`, so none is zero. They are inverted
+/// two at a time, because a division costs as much as several products.
 #[inline]
-fn de_boor(t: &[f64], c: &[f64], x: f64) -> f64 {
-    let mut d = [c[0], c[1], c[2], c[3]];
-    for level in 1..=DEGREE {
-        for i in (level..=DEGREE).rev() {
-            let (left, right) = (t[i - 1], t[i + DEGREE - level]);
-            let weight = if right > left { (x - left) / (right - left) } else { 0.0 };
-            d[i] = (1.0 - weight) * d[i - 1] + weight * d[i];
-        }
-    }
-    d[DEGREE]
+fn de_boor(t: &[f64; 6], c: &[f64; ORDER], x: f64) -> f64 {
+    let inverse = |a: f64, b: f64| {
+        let both = 1.0 / (a * b);
+        (both * b, both * a)
+    };
+    let (first, second) = inverse(t[3] - t[0], t[4] - t[1]);
+    let (third, last) = inverse(t[5] - t[2], t[3] - t[2]);
+    let (left, right) = inverse(t[3] - t[1], t[4] - t[2]);
+    let between = |a: f64, b: f64, weight: f64| a + weight * (b - a);
+    let (from0, from1, from2) = (x - t[0], x - t[1], x - t[2]);
+
+    let d1 = between(c[0], c[1], from0 * first);
+    let d2 = between(c[1], c[2], from1 * second);
+    let d3 = between(c[2], c[3], from2 * third);
+    let e2 = between(d1, d2, from1 * left);
+    let e3 = between(d2, d3, from2 * right);
+    between(e2, e3, from2 * last)
 }
 
 /// Values at `x` of the four basis functions that differ from zero between `t[2]` and `t[3]`, from the six knots around.

@@ -1,11 +1,8 @@
 //! Where along a slice there are compact sources.
 
-use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-use super::exposure::RegionMap;
 use super::model::ColumnTrace;
-use super::region::RegionPixels;
 use super::traced::TracedRegion;
 use crate::numeric::peaks::local_maxima;
 use crate::numeric::sequence::bin_edges;
@@ -78,31 +75,23 @@ impl CompactRanges {
 /// whether the column took part. The number of histogram bins is that of the first spline met, for all regions.
 pub(crate) fn find_sources<T: Real>(
     regions: &[TracedRegion<'_>],
-    map: &RegionMap<'_>,
-    alpha: ArrayView2<'_, f64>,
     slope_limit: f64,
     pad: f64,
     control: &Control,
     steep: impl Fn(usize, &TracedRegion<'_>, &ColumnTrace, &mut Vec<f64>) -> bool + Sync,
 ) -> Result<Vec<CompactRanges>, Error> {
     if slope_limit.is_nan() {
-        return Err(Error::Parameter {
-            name: "slope_limit",
-            value: slope_limit,
-            must_be: "a number",
-        });
+        let must_be = "a number";
+        return Err(Error::Parameter { name: "slope_limit", value: slope_limit, must_be });
     }
     if !(pad.is_finite() && pad >= 0.0) {
-        return Err(Error::Parameter {
-            name: "pad",
-            value: pad,
-            must_be: "finite and not negative",
-        });
+        let must_be = "finite and not negative";
+        return Err(Error::Parameter { name: "pad", value: pad, must_be });
     }
     if slope_limit <= 0.0 {
         return Ok(vec![CompactRanges::everywhere(); regions.len()]);
     }
-    let found: Vec<(Vec<f64>, Option<usize>, f64)> = regions
+    let found: Vec<(Vec<f64>, Option<usize>)> = regions
         .par_iter()
         .map(|region| {
             let mut points = Vec::new();
@@ -115,22 +104,16 @@ pub(crate) fn find_sources<T: Real>(
                     n_bins = region.spline(trace).map(BSpline::n_intervals);
                 }
             }
-            // The spacing of the pixels is only asked for where there is something to look at.
-            let native = if points.is_empty() {
-                f64::NAN
-            } else {
-                let mut pixels = RegionPixels::layout(map.labels(), region.label, region.bounds);
-                pixels.alpha =
-                    pixels.collect(region.bounds, map.labels(), region.label, alpha, T::narrow);
-                pixels.native_dalpha::<T>()
-            };
-            (points, n_bins, native)
+            (points, n_bins)
         })
         .collect();
     control.check()?;
     let n_bins = found.iter().find_map(|f| f.1).unwrap_or(0);
-    Ok(found
-        .iter()
-        .map(|(points, _, native)| CompactRanges::find::<T>(points, *native, n_bins, pad))
-        .collect())
+    let ranges = regions.par_iter().zip(&found).map(|(region, (points, _))| {
+        if points.is_empty() {
+            return CompactRanges::default();
+        }
+        CompactRanges::find::<T>(points, region.pixels.native_dalpha::<T>(), n_bins, pad)
+    });
+    Ok(ranges.collect())
 }

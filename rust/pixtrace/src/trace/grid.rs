@@ -95,6 +95,25 @@ impl FineGrid {
     }
 }
 
+/// The rows of a grid, worked out once.
+#[derive(Clone, Debug)]
+pub(crate) struct FineRows {
+    /// Native row coordinate of the centre of each fine row.
+    pub(crate) position: Vec<f64>,
+    /// The native row under it.
+    pub(crate) nearest: Vec<usize>,
+}
+
+impl FineRows {
+    pub(crate) fn new(grid: &FineGrid) -> Self {
+        let rows = 0..grid.n_fine();
+        Self {
+            position: rows.clone().map(|m| grid.position(m)).collect(),
+            nearest: rows.map(|m| grid.nearest(m)).collect(),
+        }
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::float_cmp, reason = "exact numbers are expected")]
 mod tests {

@@ -4,7 +4,7 @@ use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView2, Axis};
 
 use super::exposure::{RegionBox, RegionMap};
-use super::grid::FineGrid;
+use super::grid::{FineGrid, FineRows};
 use super::traced::{COLUMNS_PER_BLOCK, fine_rows, is_own, nan_plane};
 use crate::numeric::Real;
 use crate::numeric::interpolate::LinearInterpolator;
@@ -52,6 +52,7 @@ pub fn linear_oversample<T: Real, O: Real>(
     let map = RegionMap::new(region_map);
     map.check_shape("data", data.dim(), region_map.nrows())?;
     let grid = FineGrid::new(region_map.nrows(), params.factor, params.is_flipped)?;
+    let rows = FineRows::new(&grid);
     fill_columns(&map, &grid, control, |label, bounds, column, put| {
         let column_of = Column::read(&map, label, bounds, column, |y| data[(y, column)].to_f64());
         if column_of.good.0.len() <= params.require_ngood {
@@ -62,11 +63,13 @@ pub fn linear_oversample<T: Real, O: Real>(
         };
         let fine = fine_rows(&grid, &column_of.rows);
         let inner = fine.start + params.edge_limit..fine.end.saturating_sub(params.edge_limit);
-        for m in inner.filter(|&m| is_own(&grid, region_map, label, column, &fine, m)) {
-            let value = line.at(grid.position(m));
-            let is_known =
-                !params.preserve_nan || data[(grid.nearest(m), column)].to_f64().is_finite();
-            put(m, if is_known { value } else { f64::NAN });
+        for m in inner {
+            let nearest = rows.nearest[m];
+            if is_own(label, region_map[(nearest, column)], &fine, m) {
+                let value = line.at(rows.position[m]);
+                let is_known = !params.preserve_nan || data[(nearest, column)].to_f64().is_finite();
+                put(m, if is_known { value } else { f64::NAN });
+            }
         }
     })
 }
@@ -87,6 +90,7 @@ pub fn alpha_on_grid(
 ) -> Result<Array2<f64>, Error> {
     let map = RegionMap::new(region_map);
     map.check_shape("alpha", alpha.dim(), region_map.nrows())?;
+    let fine_grid = FineRows::new(grid);
     fill_columns(&map, grid, control, |label, bounds, column, put| {
         let column_of = Column::read(&map, label, bounds, column, |y| alpha[(y, column)]);
         let (rows, values) = &column_of.good;
@@ -96,8 +100,11 @@ pub fn alpha_on_grid(
         }
         let mut j = 0;
         let fine = fine_rows(grid, &column_of.rows);
-        for m in fine.clone().filter(|&m| is_own(grid, region_map, label, column, &fine, m)) {
-            let position = grid.position(m);
+        for m in fine.clone() {
+            if !is_own(label, region_map[(fine_grid.nearest[m], column)], &fine, m) {
+                continue;
+            }
+            let position = fine_grid.position[m];
             while j + 2 < n && rows[j + 1] <= position {
                 j += 1;
             }
@@ -109,7 +116,7 @@ pub fn alpha_on_grid(
 
 /// The pixels of one region in one column, and the finite ones among them.
 struct Column {
-    rows: Vec<usize>,
+    rows: Vec<u32>,
     good: (Vec<f64>, Vec<f64>),
 }
 
@@ -122,10 +129,13 @@ impl Column {
         value: impl Fn(usize) -> f64,
     ) -> Self {
         let labels = map.labels();
-        let rows: Vec<usize> =
-            bounds.rows.clone().filter(|&y| labels[(y, column)] == label).collect();
-        let good =
-            rows.iter().map(|&y| (y as f64, value(y))).filter(|(_, v)| v.is_finite()).unzip();
+        let is_ours = |&y: &usize| labels[(y, column)] == label;
+        let rows: Vec<u32> = bounds.rows.clone().filter(is_ours).map(|y| y as u32).collect();
+        let good = rows
+            .iter()
+            .map(|&y| (f64::from(y), value(y as usize)))
+            .filter(|(_, v)| v.is_finite())
+            .unzip();
         Self { rows, good }
     }
 }

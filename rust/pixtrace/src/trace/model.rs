@@ -17,6 +17,14 @@ pub struct ColumnTrace {
     pub bounds: (f64, f64),
 }
 
+impl ColumnTrace {
+    /// Whether alpha lies within the bounds; false for NaN.
+    #[must_use]
+    pub fn is_within(&self, alpha: f64) -> bool {
+        self.bounds.0 <= alpha && alpha <= self.bounds.1
+    }
+}
+
 /// The trace of one region. A spline that was taken over from another column is there once.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RegionTrace {

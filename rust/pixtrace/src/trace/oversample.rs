@@ -7,7 +7,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 
 use super::compact::{CompactRanges, find_sources};
 use super::exposure::Exposure;
-use super::grid::FineGrid;
+use super::grid::{FineGrid, FineRows};
 use super::model::{ColumnTrace, TraceModel};
 use super::traced::{COLUMNS_PER_BLOCK, TracedRegion, fine_rows, is_own, nan_plane};
 use crate::numeric::Real;
@@ -105,14 +105,12 @@ pub fn oversample<T: Real, O: Real>(
     let (n_y, n_x) = map.dim();
     let grid = FineGrid::new(n_y, params.factor, params.is_flipped)?;
     map.check_shape("alpha_os", alpha_fine.dim(), grid.n_fine())?;
-    let regions = TracedRegion::all(map, model);
+    let regions = TracedRegion::all(map, model, exposure.alpha(), Some(exposure.flux()), control)?;
     control.expect(n_x);
 
-    let job = Job { exposure, params, grid, alpha_fine };
+    let job = Job { exposure, params, grid, rows: FineRows::new(&grid), alpha_fine };
     let sources = find_sources::<T>(
         &regions,
-        map,
-        exposure.alpha(),
         params.slope_limit,
         params.pad,
         control,
@@ -165,53 +163,48 @@ struct Job<'a, 'e, T> {
     exposure: &'a Exposure<'e, T>,
     params: &'a OversampleParams,
     grid: FineGrid,
+    rows: FineRows,
     alpha_fine: ArrayView2<'a, f64>,
 }
 
-/// The pixels of one region in one column.
+/// What is interpolated along one column of a region, kept for the next.
 #[derive(Default)]
 struct Column {
-    rows: Vec<usize>,
-    flux: Vec<f64>,
     /// Rows and values of the pixels with finite flux.
     good_rows: Vec<f64>,
     good_flux: Vec<f64>,
+    /// Rows and values of the pixels where both data and model are known, data less model.
+    residual_rows: Vec<f64>,
+    residual: Vec<f64>,
 }
 
 impl<T: Real> Job<'_, '_, T> {
-    /// Reads a column; false if it has too few good pixels.
-    fn read(&self, region: &TracedRegion<'_>, column: usize, pixels: &mut Column) -> bool {
-        let Column { rows, flux, good_rows, good_flux } = pixels;
-        rows.clear();
-        rows.extend(region.rows(self.exposure.regions(), column));
-        flux.clear();
-        flux.extend(rows.iter().map(|&y| self.exposure.flux()[(y, column)].to_f64()));
-        good_rows.clear();
-        good_flux.clear();
-        for (&y, &f) in rows.iter().zip(flux.iter()).filter(|(_, f)| f.is_finite()) {
-            good_rows.push(y as f64);
-            good_flux.push(f);
-        }
-        good_flux.len() > self.params.require_ngood
+    /// Whether a column has enough good pixels.
+    fn has_enough(&self, region: &TracedRegion<'_>, column: usize) -> bool {
+        let flux = &region.pixels.flux[region.pixels.column(column)];
+        flux.iter().filter(|f| f.is_finite()).count() > self.params.require_ngood
     }
 
-    /// Pixels of a column within the bounds of its trace: number within `rows`, alpha, unscaled model.
-    fn native_fit(
-        &self,
-        region: &TracedRegion<'_>,
-        trace: &ColumnTrace,
-        column: usize,
-        pixels: &Column,
-    ) -> Vec<(usize, f64, f64)> {
-        let Some(spline) = region.spline(trace) else { return Vec::new() };
-        pixels
-            .rows
-            .iter()
-            .enumerate()
-            .map(|(i, &y)| (i, T::narrow(self.exposure.alpha()[(y, column)])))
-            .filter(|&(_, alpha)| is_within(trace, alpha))
-            .map(|(i, alpha)| (i, alpha, spline.eval(alpha)))
-            .collect()
+    /// Collects the data of a column, and subtracts the model where it has one.
+    fn read(region: &TracedRegion<'_>, column: usize, values: &mut Column) {
+        let pixels = &region.pixels;
+        values.good_rows.clear();
+        values.good_flux.clear();
+        for i in pixels.column(column).filter(|&i| pixels.flux[i].is_finite()) {
+            values.good_rows.push(f64::from(pixels.row[i]));
+            values.good_flux.push(pixels.flux[i]);
+        }
+        values.residual_rows.clear();
+        values.residual.clear();
+        let Some(trace) = region.column(column) else { return };
+        for i in pixels.column(column) {
+            // Not finite outside of the bounds, where the model is NaN.
+            let residual = T::narrow(pixels.flux[i] - trace.scale * region.fit[i]);
+            if residual.is_finite() {
+                values.residual_rows.push(f64::from(pixels.row[i]));
+                values.residual.push(residual);
+            }
+        }
     }
 
     /// Adds the values of alpha at which the model is steep; the ends of the column do not count.
@@ -222,15 +215,14 @@ impl<T: Real> Job<'_, '_, T> {
         trace: &ColumnTrace,
         points: &mut Vec<f64>,
     ) -> bool {
-        let mut pixels = Column::default();
-        if !self.read(region, column, &mut pixels) {
+        if !self.has_enough(region, column) {
             return false;
         }
-        let fit = self.native_fit(region, trace, column, &pixels);
+        let within: Vec<usize> = region.within(column, trace).collect();
         let edge = self.grid.edge();
-        for i in edge..fit.len().saturating_sub(edge) {
-            if (fit[i].2 - fit[i - 1].2).abs() > self.params.slope_limit {
-                points.push(fit[i].1);
+        for i in edge..within.len().saturating_sub(edge) {
+            if (region.fit[within[i]] - region.fit[within[i - 1]]).abs() > self.params.slope_limit {
+                points.push(region.pixels.alpha[within[i]]);
             }
         }
         true
@@ -242,13 +234,14 @@ impl<T: Real> Job<'_, '_, T> {
         sources: &[CompactRanges],
         out: &mut Block<'_, O>,
     ) {
-        let mut pixels = Column::default();
+        let mut values = Column::default();
         for (region, ranges) in regions.iter().zip(sources) {
-            let first = region.bounds.columns.start.max(out.first);
-            let end = region.bounds.columns.end.min(out.first + out.flux.ncols());
+            let first = region.pixels.columns.start.max(out.first);
+            let end = region.pixels.columns.end.min(out.first + out.flux.ncols());
             for column in first..end {
-                if self.read(region, column, &mut pixels) {
-                    self.fill_column(region, ranges, column, &pixels, out);
+                if self.has_enough(region, column) {
+                    Self::read(region, column, &mut values);
+                    self.fill_column(region, ranges, column, &values, out);
                 }
             }
         }
@@ -259,33 +252,31 @@ impl<T: Real> Job<'_, '_, T> {
         region: &TracedRegion<'_>,
         ranges: &CompactRanges,
         column: usize,
-        pixels: &Column,
+        values: &Column,
         out: &mut Block<'_, O>,
     ) {
-        let fine = fine_rows(&self.grid, &pixels.rows);
+        let rows = &region.pixels.row[region.pixels.column(column)];
+        let fine = fine_rows(&self.grid, rows);
         let edge = self.grid.edge();
         let inner = fine.start + edge..fine.end.saturating_sub(edge);
         let trace = region.column(column);
 
-        let residual =
-            trace.map(|trace| self.residual(region, trace, column, pixels)).unwrap_or_default();
-        let mut residual = LinearInterpolator::new(&residual.0, &residual.1);
-        let mut linear = LinearInterpolator::new(&pixels.good_rows, &pixels.good_flux);
+        let mut residual = LinearInterpolator::new(&values.residual_rows, &values.residual);
+        let mut linear = LinearInterpolator::new(&values.good_rows, &values.good_flux);
 
         let model_rows = trace.map_or(0..0, |trace| self.model_rows(trace, column, &fine));
 
         let at = column - out.first;
         let labels = self.exposure.regions().labels();
         for m in fine.clone() {
-            if !is_own(&self.grid, labels, region.label, column, &fine, m) {
+            let nearest = (self.rows.nearest[m], column);
+            if !is_own(region.label, labels[nearest], &fine, m) {
                 continue;
             }
-            let position = self.grid.position(m);
+            let position = self.rows.position[m];
             let is_inner = inner.contains(&m);
             let mut linear_value = linear.as_mut().map_or(f64::NAN, |line| line.at(position));
-            if !is_inner
-                || !self.exposure.flux()[(self.grid.nearest(m), column)].to_f64().is_finite()
-            {
+            if !is_inner || !self.exposure.flux()[nearest].to_f64().is_finite() {
                 linear_value = f64::NAN;
             }
             let mut value = linear_value;
@@ -297,7 +288,7 @@ impl<T: Real> Job<'_, '_, T> {
                     f64::NAN
                 };
                 put(&mut out.residual, m, at, residual_value);
-                if model_rows.contains(&m) && is_within(trace, alpha) {
+                if model_rows.contains(&m) && trace.is_within(alpha) {
                     let fit = region.spline(trace).map_or(f64::NAN, |spline| spline.eval(alpha))
                         * trace.scale;
                     put(&mut out.full, m, at, fit);
@@ -321,7 +312,7 @@ impl<T: Real> Job<'_, '_, T> {
             return fine.clone();
         }
         let inside: Vec<usize> =
-            fine.clone().filter(|&m| is_within(trace, self.alpha_fine[(m, column)])).collect();
+            fine.clone().filter(|&m| trace.is_within(self.alpha_fine[(m, column)])).collect();
         let edge = self.grid.edge();
         match inside.get(edge..inside.len().saturating_sub(edge)) {
             Some([only]) => *only..only + 1,
@@ -329,28 +320,6 @@ impl<T: Real> Job<'_, '_, T> {
             _ => 0..0,
         }
     }
-
-    /// Rows of the pixels where both data and model are known, and data less model there.
-    fn residual(
-        &self,
-        region: &TracedRegion<'_>,
-        trace: &ColumnTrace,
-        column: usize,
-        pixels: &Column,
-    ) -> (Vec<f64>, Vec<f64>) {
-        self.native_fit(region, trace, column, pixels)
-            .into_iter()
-            .map(|(i, _, fit)| {
-                (pixels.rows[i] as f64, T::narrow(pixels.flux[i] - trace.scale * fit))
-            })
-            .filter(|(_, residual)| residual.is_finite())
-            .unzip()
-    }
-}
-
-/// Whether alpha lies within the bounds of a trace; false for NaN.
-fn is_within(trace: &ColumnTrace, alpha: f64) -> bool {
-    trace.bounds.0 <= alpha && alpha <= trace.bounds.1
 }
 
 /// Stores a value, if the plane was asked for.

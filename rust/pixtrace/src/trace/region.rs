@@ -19,7 +19,7 @@ pub struct RegionPixels {
     /// Number of the first pixel of each column of `columns`, and the number of pixels.
     first: Vec<usize>,
     /// Row of each pixel.
-    pub row: Vec<usize>,
+    pub row: Vec<u32>,
     /// Flux of each pixel.
     pub flux: Vec<f64>,
     /// Error of each pixel, 1 where none were given.
@@ -54,7 +54,7 @@ impl RegionPixels {
         let mut next = first.clone();
         let mut row = vec![0; first[columns.len()]];
         visit(labels, label, bounds, |y, x| {
-            row[next[x]] = y;
+            row[next[x]] = y as u32;
             next[x] += 1;
         });
         Self { columns, first, row, flux: Vec::new(), error: Vec::new(), alpha: Vec::new() }

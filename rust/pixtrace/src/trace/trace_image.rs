@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use super::compact::find_sources;
 use super::exposure::RegionMap;
-use super::model::{ColumnTrace, TraceModel};
+use super::model::TraceModel;
 use super::traced::{COLUMNS_PER_BLOCK, TracedRegion, nan_plane};
 use crate::numeric::Real;
 use crate::{Control, Error};
@@ -36,28 +36,20 @@ pub fn trace_image<T: Real>(
 ) -> Result<TraceImage<T>, Error> {
     let map = RegionMap::new(region_map);
     map.check_shape("alpha", alpha.dim(), region_map.nrows())?;
-    let regions = TracedRegion::all(&map, model);
+    let regions = TracedRegion::all::<T>(&map, model, alpha, None, control)?;
     control.expect(map.dim().1);
 
-    let sources = find_sources::<T>(
-        &regions,
-        &map,
-        alpha,
-        slope_limit,
-        pad,
-        control,
-        |column, region, trace, points| {
-            let values = native_trace::<T>(&map, region, trace, alpha, column);
-            let n = values.len();
+    let sources =
+        find_sources::<T>(&regions, slope_limit, pad, control, |column, region, trace, points| {
+            let within: Vec<usize> = region.within(column, trace).collect();
             // The second slope is NaN, not steep: the first value is blanked before the difference is taken.
-            for i in 2..n.saturating_sub(1) {
-                if (values[i].fit - values[i - 1].fit).abs() > slope_limit {
-                    points.push(values[i].alpha);
+            for i in 2..within.len().saturating_sub(1) {
+                if (region.fit[within[i]] - region.fit[within[i - 1]]).abs() > slope_limit {
+                    points.push(region.pixels.alpha[within[i]]);
                 }
             }
             true
-        },
-    )?;
+        })?;
 
     let mut used = nan_plane::<T>(map.dim(), control)?;
     let mut full = nan_plane::<T>(map.dim(), control)?;
@@ -70,13 +62,16 @@ pub fn trace_image<T: Real>(
             for (region, ranges) in regions.iter().zip(&sources) {
                 for column in first..first + used.ncols() {
                     let Some(trace) = region.column(column) else { continue };
-                    let values = native_trace::<T>(&map, region, trace, alpha, column);
-                    let inner = values.get(1..values.len().saturating_sub(1)).unwrap_or_default();
-                    for value in inner {
-                        let scaled = T::from_f64(value.fit * trace.scale);
-                        full[(value.row, column - first)] = scaled;
-                        if ranges.contains(value.alpha) {
-                            used[(value.row, column - first)] = scaled;
+                    let mut within = region.within(column, trace).skip(1).peekable();
+                    while let Some(i) = within.next() {
+                        if within.peek().is_none() {
+                            break;
+                        }
+                        let place = (region.pixels.row[i] as usize, column - first);
+                        let scaled = T::from_f64(region.fit[i] * trace.scale);
+                        full[place] = scaled;
+                        if ranges.contains(region.pixels.alpha[i]) {
+                            used[place] = scaled;
                         }
                     }
                 }
@@ -85,28 +80,4 @@ pub fn trace_image<T: Real>(
         });
     control.check()?;
     Ok(TraceImage { trace_used: used, full_trace: full })
-}
-
-/// The unscaled model at one pixel.
-struct NativeValue {
-    row: usize,
-    alpha: f64,
-    fit: f64,
-}
-
-/// The unscaled model at the pixels of a column that lie within its bounds.
-fn native_trace<T: Real>(
-    map: &RegionMap<'_>,
-    region: &TracedRegion<'_>,
-    trace: &ColumnTrace,
-    alpha: ArrayView2<'_, f64>,
-    column: usize,
-) -> Vec<NativeValue> {
-    let Some(spline) = region.spline(trace) else { return Vec::new() };
-    region
-        .rows(map, column)
-        .map(|row| (row, T::narrow(alpha[(row, column)])))
-        .filter(|&(_, alpha)| trace.bounds.0 <= alpha && alpha <= trace.bounds.1)
-        .map(|(row, alpha)| NativeValue { row, alpha, fit: spline.eval(alpha) })
-        .collect()
 }

@@ -5,9 +5,10 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use super::exposure::{RegionBox, RegionMap};
+use super::exposure::RegionMap;
 use super::grid::FineGrid;
 use super::model::{ColumnTrace, RegionTrace, TraceModel};
+use super::region::RegionPixels;
 use crate::numeric::{BSpline, Real};
 use crate::{Control, Error};
 
@@ -37,53 +38,86 @@ pub(crate) fn nan_plane<O: Real>(
     Ok(Array2::from_shape_vec((n_y, n_x), values).expect(shape_is_that))
 }
 
-/// A region of the image together with its trace.
+/// A region of the image together with its trace: its pixels, column by column, and the model at each of them.
 pub(crate) struct TracedRegion<'a> {
     pub(crate) label: i32,
-    pub(crate) bounds: &'a RegionBox,
+    /// Rows and alpha; flux if it was given.
+    pub(crate) pixels: RegionPixels,
+    /// The unscaled model at each pixel within the bounds of its column's trace, NaN elsewhere.
+    pub(crate) fit: Vec<f64>,
     trace: Option<&'a RegionTrace>,
     /// Trace of each column that the region reaches over, where it has one.
     columns: Vec<Option<&'a ColumnTrace>>,
 }
 
 impl<'a> TracedRegion<'a> {
-    /// All regions of the map, by rising label.
-    pub(crate) fn all(map: &'a RegionMap<'_>, model: &'a TraceModel) -> Vec<Self> {
-        let with_trace = |(&label, bounds): (&i32, &'a RegionBox)| {
-            let trace = model.regions.get(&label);
-            let by_column = trace.map(RegionTrace::by_column).unwrap_or_default();
-            let columns = bounds.columns.clone().map(|x| by_column.get(&x).copied()).collect();
-            Self { label, bounds, trace, columns }
-        };
-        map.boxes().iter().map(with_trace).collect()
+    /// All regions of the map, by rising label; alpha is rounded to the precision of `T`.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub(crate) fn all<T: Real>(
+        map: &RegionMap<'_>,
+        model: &'a TraceModel,
+        alpha: ArrayView2<'_, f64>,
+        flux: Option<ArrayView2<'_, T>>,
+        control: &Control,
+    ) -> Result<Vec<Self>, Error> {
+        let boxes: Vec<_> = map.boxes().iter().collect();
+        let regions = boxes
+            .into_par_iter()
+            .map(|(&label, bounds)| {
+                control.check()?;
+                let labels = map.labels();
+                let mut pixels = RegionPixels::layout(labels, label, bounds);
+                pixels.alpha = pixels.collect(bounds, labels, label, alpha, T::narrow);
+                if let Some(flux) = flux {
+                    pixels.flux = pixels.collect(bounds, labels, label, flux, Real::to_f64);
+                }
+                let trace = model.regions.get(&label);
+                let by_column = trace.map(RegionTrace::by_column).unwrap_or_default();
+                let columns = bounds.columns.clone().map(|x| by_column.get(&x).copied()).collect();
+                let mut region = Self { label, pixels, fit: Vec::new(), trace, columns };
+                region.fit = region.evaluate();
+                Ok(region)
+            })
+            .collect::<Vec<_>>();
+        regions.into_iter().collect()
+    }
+
+    fn evaluate(&self) -> Vec<f64> {
+        let mut fit = vec![f64::NAN; self.pixels.alpha.len()];
+        for (column, trace) in self.traces() {
+            let Some(spline) = self.spline(trace) else { continue };
+            for i in self.pixels.column(column) {
+                let alpha = self.pixels.alpha[i];
+                if trace.is_within(alpha) {
+                    fit[i] = spline.eval(alpha);
+                }
+            }
+        }
+        fit
     }
 
     /// The trace of a column of the image.
     pub(crate) fn column(&self, column: usize) -> Option<&'a ColumnTrace> {
-        let place = column.checked_sub(self.bounds.columns.start)?;
+        let place = column.checked_sub(self.pixels.columns.start)?;
         self.columns.get(place).copied().flatten()
     }
 
     /// The columns that have a trace, and it.
     pub(crate) fn traces(&self) -> impl Iterator<Item = (usize, &'a ColumnTrace)> {
-        self.bounds
-            .columns
-            .clone()
-            .zip(&self.columns)
-            .filter_map(|(x, trace)| trace.map(|t| (x, t)))
+        let columns = self.pixels.columns.clone().zip(&self.columns);
+        columns.filter_map(|(x, trace)| trace.map(|t| (x, t)))
+    }
+
+    /// Numbers of the pixels of a column that lie within the bounds of its trace.
+    pub(crate) fn within(&self, column: usize, trace: &ColumnTrace) -> impl Iterator<Item = usize> {
+        self.pixels.column(column).filter(|&i| trace.is_within(self.pixels.alpha[i]))
     }
 
     /// The spline of a column of this region.
     pub(crate) fn spline(&self, trace: &ColumnTrace) -> Option<&'a BSpline> {
         self.trace.and_then(|region| region.splines.get(trace.spline))
-    }
-
-    /// Rows of this region in a column of the image.
-    pub(crate) fn rows(&self, map: &RegionMap<'_>, column: usize) -> impl Iterator<Item = usize> {
-        let is_inside = self.bounds.columns.contains(&column);
-        let rows = if is_inside { self.bounds.rows.clone() } else { 0..0 };
-        let labels = map.labels();
-        rows.filter(move |&y| labels[(y, column)] == self.label)
     }
 }
 
@@ -91,9 +125,9 @@ impl<'a> TracedRegion<'a> {
 ///
 /// With ends included: a pixel on the border of two regions is a row of both, so that their ends are where they should
 /// be. Not all of them are the region's to write to; see [`is_own`].
-pub(crate) fn fine_rows(grid: &FineGrid, rows: &[usize]) -> Range<usize> {
+pub(crate) fn fine_rows(grid: &FineGrid, rows: &[u32]) -> Range<usize> {
     match (rows.first(), rows.last()) {
-        (Some(&first), Some(&last)) => grid.rows_within(first, last),
+        (Some(&first), Some(&last)) => grid.rows_within(first as usize, last as usize),
         _ => 0..0,
     }
 }
@@ -102,14 +136,8 @@ pub(crate) fn fine_rows(grid: &FineGrid, rows: &[usize]) -> Range<usize> {
 ///
 /// It may where the nearest native pixel is its own; and at the ends of its rows, where a pixel that lies exactly on the
 /// border is nobody else's.
-pub(crate) fn is_own(
-    grid: &FineGrid,
-    labels: ArrayView2<'_, i32>,
-    label: i32,
-    column: usize,
-    rows: &Range<usize>,
-    row: usize,
-) -> bool {
-    let found = labels[(grid.nearest(row), column)];
+///
+/// `found` is the label of the native pixel nearest to the fine row `row`.
+pub(crate) fn is_own(label: i32, found: i32, rows: &Range<usize>, row: usize) -> bool {
     found == label || (found <= 0 && (row == rows.start || row + 1 == rows.end))
 }
