@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use crate::error::BoundaryResult;
 use crate::planes::{Plane, Vector};
-use crate::run::{Settings, run};
+use crate::run::{Settings, run, run_here};
 
 /// Values of a cubic B-spline.
 #[pyfunction]
@@ -152,7 +152,7 @@ pub(crate) fn crossdisp_profile<'py>(
     alpha: PyReadonlyArray2<'py, f64>,
 ) -> BoundaryResult<Option<ProfileArrays<'py>>> {
     let (pixels, is_single) = whole_image(&flux, &error, &alpha)?;
-    let profile = run(py, &Settings::default(), |_| {
+    let profile = run_here(py, || {
         let of = |pixels: &RegionPixels| {
             if is_single {
                 trace::crossdisp_profile::<f32>(pixels)
@@ -160,8 +160,8 @@ pub(crate) fn crossdisp_profile<'py>(
                 trace::crossdisp_profile::<f64>(pixels)
             }
         };
-        Ok(pixels.as_ref().and_then(of))
-    })?;
+        pixels.as_ref().and_then(of)
+    });
     Ok(profile.map(|Profile { alpha, flux, error, snr }| {
         (
             alpha.into_pyarray(py),

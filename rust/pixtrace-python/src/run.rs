@@ -89,6 +89,11 @@ pub(crate) fn run<R: Send>(
     }
 }
 
+/// Carries out work of milliseconds on the calling thread, while the interpreter is free for others.
+pub(crate) fn run_here<R: Send>(py: Python<'_>, work: impl FnOnce() -> R + Send) -> R {
+    py.detach(work)
+}
+
 fn report(settings: &Settings<'_>, control: &Control) -> PyResult<()> {
     match &settings.progress {
         Some(progress) => progress.call1(control.progress()).map(drop),

@@ -9,6 +9,8 @@ use crate::numeric::stats::{clipped_stats, median};
 const LOW_SNR: f64 = 5.0;
 /// A bin is a bad edge if its error is this many standard deviations above the mean error of the profile.
 const HIGH_ERROR_SIGMA: f64 = 5.0;
+/// Pixels this close to the edge of a bin, in units of its width, are compared with the edge as it was rounded.
+const NEAR_EDGE: f64 = 1e-3;
 /// More bins than this do not come from a sensible alpha: the region has no profile then.
 const MAX_BINS: usize = 1 << 22;
 
@@ -50,17 +52,6 @@ impl Profile {
 /// native pixel over the alpha of the whole region.
 #[must_use]
 pub fn crossdisp_profile<T: Real>(pixels: &RegionPixels) -> Option<Profile> {
-    let valid = |i: &usize| {
-        let i = *i;
-        pixels.flux[i].is_finite()
-            && pixels.error[i] > 0.0
-            && pixels.error[i].is_finite()
-            && pixels.alpha[i].is_finite()
-    };
-    let valid: Vec<usize> = (0..pixels.row.len()).filter(valid).collect();
-    if valid.is_empty() {
-        return None;
-    }
     let step = T::narrow(pixels.native_dalpha::<T>() / 2.0);
     let (low, high) = pixels.alpha_range();
     let centres = arange::<T>(low, high, step, MAX_BINS);
@@ -68,46 +59,84 @@ pub fn crossdisp_profile<T: Real>(pixels: &RegionPixels) -> Option<Profile> {
         return None;
     }
 
-    let members = bin_members(pixels, &valid, &centres, step, T::narrow(step / 2.0));
+    let mut bins = Bins::new::<T>(pixels, &centres, step)?;
     let empty = vec![f64::NAN; centres.len()];
     let mut profile =
         Profile { alpha: centres, flux: empty.clone(), error: empty.clone(), snr: empty };
-    let mut values = Vec::new();
-    for (k, bin) in members.iter().enumerate().filter(|(_, bin)| !bin.is_empty()) {
-        let mut median_of = |value: &dyn Fn(usize) -> f64| {
-            values.clear();
-            values.extend(bin.iter().map(|&i| value(i)));
-            T::narrow(median(&mut values))
-        };
-        profile.flux[k] = median_of(&|i| pixels.flux[i]);
-        profile.error[k] = median_of(&|i| pixels.error[i]);
-        profile.snr[k] = median_of(&|i| T::narrow(pixels.flux[i] / pixels.error[i]));
+    for k in 0..profile.alpha.len() {
+        let bin = bins.first[k]..bins.first[k + 1];
+        if !bin.is_empty() {
+            profile.flux[k] = T::narrow(median(&mut bins.flux[bin.clone()]));
+            profile.error[k] = T::narrow(median(&mut bins.error[bin.clone()]));
+            profile.snr[k] = T::narrow(median(&mut bins.snr[bin]));
+        }
     }
     Some(profile)
 }
 
-/// Sorts the valid pixels into bins of width `step` around the centres, half open at the upper end.
-///
-/// Rounding may let two neighbouring bins overlap or part by one unit in the last place, so the edges decide: a pixel
-/// may be in two bins, or in none.
-fn bin_members(
-    pixels: &RegionPixels,
-    valid: &[usize],
-    centres: &[f64],
-    step: f64,
-    half: f64,
-) -> Vec<Vec<usize>> {
-    let mut members = vec![Vec::new(); centres.len()];
-    for &i in valid {
-        let alpha = pixels.alpha[i];
-        let near = ((alpha - centres[0]) / step).round() as usize;
-        for k in near.saturating_sub(1)..(near + 2).min(centres.len()) {
-            if centres[k] - half <= alpha && alpha < centres[k] + half {
-                members[k].push(i);
+/// Flux, error and signal-to-noise ratio of the valid pixels, bin after bin.
+struct Bins {
+    /// Place of the first member of each bin, and the number of members.
+    first: Vec<usize>,
+    flux: Vec<f64>,
+    error: Vec<f64>,
+    snr: Vec<f64>,
+}
+
+impl Bins {
+    /// Sorts the valid pixels into bins of width `step` around the centres, half open at the upper end.
+    ///
+    /// Rounding may let two neighbouring bins overlap or part by one unit in the last place, so near an edge the edges
+    /// themselves decide: a pixel there may be in two bins, or in none.
+    /// `None` if there is no valid pixel.
+    fn new<T: Real>(pixels: &RegionPixels, centres: &[f64], step: f64) -> Option<Self> {
+        let half = T::narrow(step / 2.0);
+        let per_step = 1.0 / step;
+        let mut has_valid = false;
+        let mut found: Vec<(u32, u32)> = Vec::with_capacity(pixels.row.len() + centres.len());
+        let values = pixels.alpha.iter().zip(&pixels.flux).zip(&pixels.error).enumerate();
+        for (i, ((&alpha, flux), &error)) in values {
+            // Missing numbers are NaN here, never infinite.
+            if alpha.is_nan() || flux.is_nan() || error.is_nan() || error <= 0.0 {
+                continue;
+            }
+            has_valid = true;
+            let place = (alpha - centres[0]) * per_step + 0.5;
+            let near = place as usize;
+            let inside = place - near as f64;
+            if near < centres.len() && (NEAR_EDGE..1.0 - NEAR_EDGE).contains(&inside) {
+                found.push((near as u32, i as u32));
+                continue;
+            }
+            let around = centres.iter().enumerate().take(near + 2).skip(near.saturating_sub(1));
+            for (k, centre) in around {
+                if centre - half <= alpha && alpha < centre + half {
+                    found.push((k as u32, i as u32));
+                }
             }
         }
+        if !has_valid {
+            return None;
+        }
+        let mut first = vec![0; centres.len() + 1];
+        for &(k, _) in &found {
+            first[k as usize + 1] += 1;
+        }
+        for k in 0..centres.len() {
+            first[k + 1] += first[k];
+        }
+        let mut next = first.clone();
+        let empty = vec![0.0; found.len()];
+        let (mut flux, mut error, mut snr) = (empty.clone(), empty.clone(), empty);
+        for (k, i) in found {
+            let place = &mut next[k as usize];
+            flux[*place] = pixels.flux[i as usize];
+            error[*place] = pixels.error[i as usize];
+            snr[*place] = T::narrow(flux[*place] / error[*place]);
+            *place += 1;
+        }
+        Some(Self { first, flux, error, snr })
     }
-    members
 }
 
 /// Blanks the flux beyond bad ends of the slit: bins without signal whose error stands far above the others'.

@@ -1,6 +1,6 @@
 //! The distances between neighbouring points of a window, and which of them are out of the ordinary.
 
-use crate::numeric::stats::{CLIP_ROUNDS, CLIP_SIGMA, ClippedStats, mean_and_std};
+use crate::numeric::stats::{CLIP_ROUNDS, CLIP_SIGMA, ClippedStats, by_size, mean_and_std};
 
 /// Number of buckets that the spacings are sorted into; a bucket then holds a few tens of them at most.
 const N_BUCKETS: usize = 256;
@@ -134,7 +134,7 @@ impl Spacings {
             }
             b += 1;
         }
-        *self.scratch.select_nth_unstable_by(left, f64::total_cmp).1
+        *self.scratch.select_nth_unstable_by(left, by_size).1
     }
 
     /// Clipped mean and standard deviation, by the rules of [`crate::numeric::stats::clipped_stats`].
