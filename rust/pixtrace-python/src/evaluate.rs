@@ -3,9 +3,7 @@
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
 use pixtrace::Error;
 use pixtrace::numeric::{BSpline, Real};
-use pixtrace::trace::{
-    self, CompactRanges, Exposure, FineGrid, Profile, RegionPixels, RejectionParams,
-};
+use pixtrace::trace::{self, CompactRanges, FineGrid, Profile, RegionPixels, RejectionParams};
 use pyo3::prelude::*;
 
 use crate::error::BoundaryResult;
@@ -153,14 +151,11 @@ pub(crate) fn crossdisp_profile<'py>(
 ) -> BoundaryResult<Option<ProfileArrays<'py>>> {
     let (pixels, is_single) = whole_image(&flux, &error, &alpha)?;
     let profile = run_here(py, || {
-        let of = |pixels: &RegionPixels| {
-            if is_single {
-                trace::crossdisp_profile::<f32>(pixels)
-            } else {
-                trace::crossdisp_profile::<f64>(pixels)
-            }
-        };
-        pixels.as_ref().and_then(of)
+        if is_single {
+            trace::crossdisp_profile::<f32>(&pixels)
+        } else {
+            trace::crossdisp_profile::<f64>(&pixels)
+        }
     });
     Ok(profile.map(|Profile { alpha, flux, error, snr }| {
         (
@@ -182,19 +177,17 @@ pub(crate) fn trim_edges<'py>(
 ) -> BoundaryResult<Bound<'py, PyArray2<bool>>> {
     let (n_y, n_x) = alpha.as_array().dim();
     let mut mask = ndarray::Array2::from_elem((n_y, n_x), false);
-    if let (Some(mut pixels), is_single) = whole_image(&flux, &error, &alpha)? {
-        let profile = if is_single {
-            trace::crossdisp_profile::<f32>(&pixels)
-        } else {
-            trace::crossdisp_profile::<f64>(&pixels)
-        };
-        let before: Vec<bool> = pixels.flux.iter().map(|f| f.is_finite()).collect();
-        if profile.is_some_and(|profile| trace::trim_edges(&mut pixels, &profile)) {
-            for column in 0..n_x {
-                for i in pixels.column(column) {
-                    mask[(pixels.row[i] as usize, column)] =
-                        before[i] && !pixels.flux[i].is_finite();
-                }
+    let (mut pixels, is_single) = whole_image(&flux, &error, &alpha)?;
+    let profile = if is_single {
+        trace::crossdisp_profile::<f32>(&pixels)
+    } else {
+        trace::crossdisp_profile::<f64>(&pixels)
+    };
+    let before: Vec<bool> = pixels.flux.iter().map(|f| f.is_finite()).collect();
+    if profile.is_some_and(|profile| trace::trim_edges(&mut pixels, &profile)) {
+        for column in 0..n_x {
+            for i in pixels.column(column) {
+                mask[(pixels.row[i] as usize, column)] = before[i] && !pixels.flux[i].is_finite();
             }
         }
     }
@@ -206,31 +199,22 @@ fn whole_image(
     flux: &Plane<'_>,
     error: &Plane<'_>,
     alpha: &PyReadonlyArray2<'_, f64>,
-) -> Result<(Option<RegionPixels>, bool), Error> {
-    fn collect<T: Real>(
-        flux: ndarray::ArrayView2<'_, T>,
-        error: ndarray::ArrayView2<'_, T>,
-        alpha: ndarray::ArrayView2<'_, f64>,
-    ) -> Result<Option<RegionPixels>, Error> {
-        let everywhere = ndarray::Array2::ones(flux.dim());
-        let exposure = Exposure::new(flux, Some(error), alpha, everywhere.view())?;
-        let bounds = exposure.regions().boxes().get(&1).cloned();
-        Ok(bounds.map(|bounds| RegionPixels::new(&exposure, 1, &bounds)))
-    }
+) -> Result<(RegionPixels, bool), Error> {
+    let alpha = alpha.as_array();
     match (flux, error) {
         (Plane::Single(flux), Plane::Single(error)) => {
-            Ok((collect(flux.as_array(), error.as_array(), alpha.as_array())?, true))
+            Ok((RegionPixels::whole(flux.as_array(), Some(error.as_array()), alpha)?, true))
         }
         (Plane::Double(flux), Plane::Double(error)) => {
-            Ok((collect(flux.as_array(), error.as_array(), alpha.as_array())?, false))
+            Ok((RegionPixels::whole(flux.as_array(), Some(error.as_array()), alpha)?, false))
         }
         (Plane::Single(flux), Plane::Double(error)) => {
             let error = error.as_array().mapv(f32::from_f64);
-            Ok((collect(flux.as_array(), error.view(), alpha.as_array())?, true))
+            Ok((RegionPixels::whole(flux.as_array(), Some(error.view()), alpha)?, true))
         }
         (Plane::Double(flux), Plane::Single(error)) => {
             let error = error.as_array().mapv(f64::from);
-            Ok((collect(flux.as_array(), error.view(), alpha.as_array())?, false))
+            Ok((RegionPixels::whole(flux.as_array(), Some(error.view()), alpha)?, false))
         }
     }
 }

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pixtrace::numeric::Real;
 use pixtrace::trace::{
-    self, Exposure, FitParams, RegionMap, RegionPixels, RegionTrace, RejectionParams, Thresholds,
-    TraceModel,
+    self, Exposure, FitParams, RegionPixels, RejectionParams, Thresholds, TraceModel,
 };
 use pyo3::prelude::*;
 
@@ -133,18 +132,10 @@ fn fit_one<T: Real + numpy::Element>(
     sums: Option<&[f64]>,
     params: &FitParams,
 ) -> BoundaryResult<TraceModel> {
-    let everywhere = ndarray::Array2::ones(alpha.dim());
-    let exposure = Exposure::new(flux.as_array(), None, alpha, everywhere.view())?;
+    let pixels = RegionPixels::whole(flux.as_array(), None, alpha)?;
+    let n_columns = alpha.ncols();
     run(py, settings, |control| {
-        let map: &RegionMap<'_> = exposure.regions();
-        let region = match map.boxes().get(&1) {
-            Some(bounds) => {
-                let pixels = RegionPixels::new(&exposure, 1, bounds);
-                trace::fit_region::<T>(&pixels, sums, map.dim().1, params, control)?
-            }
-            // An image without pixels.
-            None => RegionTrace::default(),
-        };
+        let region = trace::fit_region::<T>(&pixels, sums, n_columns, params, control)?;
         Ok(TraceModel { regions: BTreeMap::from([(1, region)]) })
     })
 }

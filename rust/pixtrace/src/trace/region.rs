@@ -2,11 +2,15 @@
 
 use std::ops::Range;
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, s};
 
 use super::exposure::{Exposure, RegionBox};
+use crate::Error;
 use crate::numeric::Real;
 use crate::numeric::stats::median;
+
+/// Columns that are taken out of a plane together.
+const COLUMNS_AT_A_TIME: usize = 64;
 
 /// The pixels of one region, taken out of the planes and laid out column by column.
 ///
@@ -41,6 +45,35 @@ impl RegionPixels {
             None => vec![1.0; pixels.row.len()],
         };
         pixels
+    }
+
+    /// Takes all pixels of some planes for one region.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] if a plane does not have the shape of the flux.
+    pub fn whole<T: Real>(
+        flux: ArrayView2<'_, T>,
+        error: Option<ArrayView2<'_, T>>,
+        alpha: ArrayView2<'_, f64>,
+    ) -> Result<Self, Error> {
+        let (n_y, n_x) = flux.dim();
+        for (plane, found) in
+            [("error", error.map_or(flux.dim(), |e| e.dim())), ("alpha", alpha.dim())]
+        {
+            if found != flux.dim() {
+                let (found, expected) = ([found.0, found.1], [n_y, n_x]);
+                return Err(Error::ShapeMismatch { plane, found, expected, of: "flux" });
+            }
+        }
+        Ok(Self {
+            columns: 0..n_x,
+            first: (0..=n_x).map(|x| x * n_y).collect(),
+            row: (0..n_x).flat_map(|_| 0..n_y as u32).collect(),
+            flux: by_column(flux, Real::to_f64),
+            error: error
+                .map_or_else(|| vec![1.0; n_y * n_x], |error| by_column(error, Real::to_f64)),
+            alpha: by_column(alpha, T::narrow),
+        })
     }
 
     /// Finds rows and columns of the pixels; flux, error and alpha stay empty.
@@ -140,6 +173,26 @@ impl RegionPixels {
         }
         T::narrow(median(&mut steps)).abs()
     }
+}
+
+/// The values of a plane column by column, with NaN for all that is not finite.
+fn by_column<S: Copy>(plane: ArrayView2<'_, S>, convert: impl Fn(S) -> f64) -> Vec<f64> {
+    let (n_y, n_x) = plane.dim();
+    let mut values = vec![f64::NAN; n_y * n_x];
+    // A few columns at a time, so that what is written stays in the cache.
+    for first in (0..n_x).step_by(COLUMNS_AT_A_TIME) {
+        let stretch = plane.slice(s![.., first..(first + COLUMNS_AT_A_TIME).min(n_x)]);
+        let values = &mut values[first * n_y..];
+        for (y, row) in stretch.rows().into_iter().enumerate() {
+            for (&value, place) in row.iter().zip(values[y..].iter_mut().step_by(n_y)) {
+                let value = convert(value);
+                if value.is_finite() {
+                    *place = value;
+                }
+            }
+        }
+    }
+    values
 }
 
 /// Calls `act(row, column - first column)` for every pixel with this label, row by row.
