@@ -59,28 +59,39 @@ pub fn crossdisp_profile<T: Real>(pixels: &RegionPixels) -> Option<Profile> {
         return None;
     }
 
-    let mut bins = Bins::new::<T>(pixels, &centres, step)?;
+    let bins = Bins::new::<T>(pixels, &centres, step)?;
     let empty = vec![f64::NAN; centres.len()];
     let mut profile =
         Profile { alpha: centres, flux: empty.clone(), error: empty.clone(), snr: empty };
+    let mut values = Vec::new();
     for k in 0..profile.alpha.len() {
-        let bin = bins.first[k]..bins.first[k + 1];
+        let bin = &bins.members[bins.first[k]..bins.first[k + 1]];
         if !bin.is_empty() {
-            profile.flux[k] = T::narrow(median(&mut bins.flux[bin.clone()]));
-            profile.error[k] = T::narrow(median(&mut bins.error[bin.clone()]));
-            profile.snr[k] = T::narrow(median(&mut bins.snr[bin]));
+            profile.flux[k] = median_of::<T>(bin, &mut values, |[flux, _]| *flux);
+            profile.error[k] = median_of::<T>(bin, &mut values, |[_, error]| *error);
+            profile.snr[k] =
+                median_of::<T>(bin, &mut values, |[flux, error]| T::narrow(flux / error));
         }
     }
     Some(profile)
 }
 
-/// Flux, error and signal-to-noise ratio of the valid pixels, bin after bin.
+/// Median of some value of the members of a bin, in the precision of `T`; `values` is only memory.
+fn median_of<T: Real>(
+    bin: &[[f64; 2]],
+    values: &mut Vec<f64>,
+    value: impl Fn(&[f64; 2]) -> f64,
+) -> f64 {
+    values.clear();
+    values.extend(bin.iter().map(value));
+    T::narrow(median(values))
+}
+
+/// Flux and error of the valid pixels, bin after bin.
 struct Bins {
     /// Place of the first member of each bin, and the number of members.
     first: Vec<usize>,
-    flux: Vec<f64>,
-    error: Vec<f64>,
-    snr: Vec<f64>,
+    members: Vec<[f64; 2]>,
 }
 
 impl Bins {
@@ -126,16 +137,13 @@ impl Bins {
             first[k + 1] += first[k];
         }
         let mut next = first.clone();
-        let empty = vec![0.0; found.len()];
-        let (mut flux, mut error, mut snr) = (empty.clone(), empty.clone(), empty);
+        let mut members = vec![[0.0; 2]; found.len()];
         for (k, i) in found {
             let place = &mut next[k as usize];
-            flux[*place] = pixels.flux[i as usize];
-            error[*place] = pixels.error[i as usize];
-            snr[*place] = T::narrow(flux[*place] / error[*place]);
+            members[*place] = [pixels.flux[i as usize], pixels.error[i as usize]];
             *place += 1;
         }
-        Some(Self { first, flux, error, snr })
+        Some(Self { first, members })
     }
 }
 

@@ -65,10 +65,14 @@ impl RegionPixels {
                 return Err(Error::ShapeMismatch { plane, found, expected, of: "flux" });
             }
         }
+        let mut row = Vec::with_capacity(n_y * n_x);
+        for _ in 0..n_x {
+            row.extend(0..n_y as u32);
+        }
         Ok(Self {
             columns: 0..n_x,
             first: (0..=n_x).map(|x| x * n_y).collect(),
-            row: (0..n_x).flat_map(|_| 0..n_y as u32).collect(),
+            row,
             flux: by_column(flux, Real::to_f64),
             error: error
                 .map_or_else(|| vec![1.0; n_y * n_x], |error| by_column(error, Real::to_f64)),
