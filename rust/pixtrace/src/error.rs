@@ -28,6 +28,58 @@ pub enum Error {
         /// The length it should have.
         expected: usize,
     },
+    /// An array does not have the shape it must share with another one.
+    #[error("`{name}` has shape {found:?}; expected {expected:?}, the shape that goes with {of}")]
+    Shape {
+        /// Name of the array at fault.
+        name: &'static str,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape it should have.
+        expected: Vec<usize>,
+        /// What sets the expected shape.
+        of: &'static str,
+    },
+    /// The elements of an array that is worked on in place do not lie one after the other.
+    #[error("`{name}` must lie in memory in one piece, the last axis fastest")]
+    Layout {
+        /// Name of the array at fault.
+        name: &'static str,
+    },
+    /// An index points outside of the array it is for.
+    #[error("`{name}`[{position}] = {found}; expected a number from 0 to {n} - 1")]
+    Index {
+        /// Name of the array of indices.
+        name: &'static str,
+        /// Where in it.
+        position: usize,
+        /// The index found there.
+        found: i64,
+        /// Number of elements there are.
+        n: usize,
+    },
+    /// An element of an array lies outside the range in which the method is defined.
+    #[error("`{name}`[{position}] = {found}; it must be {must_be}")]
+    Element {
+        /// Name of the array.
+        name: &'static str,
+        /// Where in it.
+        position: usize,
+        /// The number found there.
+        found: f64,
+        /// The range it must lie in.
+        must_be: &'static str,
+    },
+    /// A number that must stand only once in an array stands there twice.
+    #[error("`{name}`[{position}] = {found} stands there twice; each may occur once")]
+    Duplicate {
+        /// Name of the array.
+        name: &'static str,
+        /// Where it stands for the second time.
+        position: usize,
+        /// The number.
+        found: i64,
+    },
     /// A parameter lies outside the range in which the method is defined.
     #[error("`{name}` = {value}; it must be {must_be}")]
     Parameter {

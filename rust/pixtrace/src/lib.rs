@@ -35,6 +35,7 @@
 mod control;
 mod error;
 pub mod numeric;
+pub mod scan;
 pub mod trace;
 
 pub use control::Control;
