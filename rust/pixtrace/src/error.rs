@@ -70,6 +70,12 @@ pub enum Error {
         /// The range it must lie in.
         must_be: &'static str,
     },
+    /// A map holds sums over samples, where means are needed.
+    #[error("map {pixel} holds sums, not means; call `end_accumulation` first")]
+    NotNormalised {
+        /// Number of the map.
+        pixel: usize,
+    },
     /// A number that must stand only once in an array stands there twice.
     #[error("`{name}`[{position}] = {found} stands there twice; each may occur once")]
     Duplicate {

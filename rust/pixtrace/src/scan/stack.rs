@@ -165,6 +165,14 @@ impl<'a> MapsMut<'a> {
         self.records.len()
     }
 
+    /// Fails if a map holds sums, from which nothing can be read off.
+    pub(crate) fn check_means(&self) -> Result<(), Error> {
+        match self.records.iter().position(|record| record.content == Content::Sums) {
+            Some(pixel) => Err(Error::NotNormalised { pixel }),
+            None => Ok(()),
+        }
+    }
+
     /// The maps, one by one.
     #[must_use]
     pub fn maps(&mut self) -> Vec<MapMut<'_>> {
@@ -192,10 +200,37 @@ impl<'a> MapsMut<'a> {
         control: &Control,
         work: impl Fn(usize, MapMut<'_>) -> R + Sync,
     ) -> Result<Vec<R>, Error> {
-        control.expect(self.n_pixels());
-        let maps = self.maps();
+        self.for_some_maps(None, control, work)
+    }
+
+    /// As [`MapsMut::for_each_map`] for some maps, in the order in which `pixels` names them; `None` is all of them.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], and [`Error::Index`] or [`Error::Duplicate`] for a map that does not exist or is named
+    /// twice.
+    pub fn for_some_maps<R: Send>(
+        &mut self,
+        pixels: Option<&[usize]>,
+        control: &Control,
+        work: impl Fn(usize, MapMut<'_>) -> R + Sync,
+    ) -> Result<Vec<R>, Error> {
+        let n = self.n_pixels();
+        let maps: Vec<(usize, MapMut<'_>)> = match pixels {
+            None => self.maps().into_iter().enumerate().collect(),
+            Some(pixels) => {
+                let mut maps: Vec<_> = self.maps().into_iter().map(Some).collect();
+                let mut take = |(position, &pixel): (usize, &usize)| {
+                    let (name, found) = ("pixels", pixel as i64);
+                    let map =
+                        maps.get_mut(pixel).ok_or(Error::Index { name, position, found, n })?;
+                    let map = map.take().ok_or(Error::Duplicate { name, position, found })?;
+                    Ok((pixel, map))
+                };
+                pixels.iter().enumerate().map(&mut take).collect::<Result<_, Error>>()?
+            }
+        };
+        control.expect(maps.len());
         maps.into_par_iter()
-            .enumerate()
             .map(|(pixel, map)| {
                 control.check()?;
                 let result = work(pixel, map);
