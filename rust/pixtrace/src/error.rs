@@ -124,6 +124,12 @@ pub enum Error {
         /// Size of the plane in bytes.
         n_bytes: usize,
     },
+    /// A map still holds sums where means are needed.
+    #[error("map {pixel} holds sums, not means; call `end_accumulation` first")]
+    NotNormalised {
+        /// Number of the map in its stack.
+        pixel: usize,
+    },
     /// The caller asked to stop.
     #[error("stopped on request")]
     Cancelled,

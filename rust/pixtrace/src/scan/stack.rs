@@ -204,6 +204,62 @@ impl<'a> MapsMut<'a> {
             })
             .collect()
     }
+
+    /// Does something with some of the maps, or with all if `pixels` is `None`, in parallel, and collects what comes
+    /// out, in the order of `pixels`.
+    ///
+    /// `workspace` makes what the work needs beside the maps; one is used for many maps.
+    ///
+    /// # Errors
+    /// [`Error::Index`] if there is no such map, [`Error::Duplicate`] if a map is named twice, both before anything is
+    /// done; [`Error::Cancelled`]: maps that were not reached are as they were.
+    pub fn for_some_maps<S, R: Send>(
+        &mut self,
+        pixels: Option<&[usize]>,
+        control: &Control,
+        workspace: impl Fn() -> S + Send + Sync,
+        work: impl Fn(&mut S, usize, MapMut<'_>) -> R + Send + Sync,
+    ) -> Result<Vec<R>, Error> {
+        let n = self.n_pixels();
+        let mut maps: Vec<Option<MapMut<'_>>> = self.maps().into_iter().map(Some).collect();
+        let chosen: Vec<(usize, MapMut<'_>)> = match pixels {
+            None => maps.into_iter().flatten().enumerate().collect(),
+            Some(pixels) => (pixels.iter().enumerate())
+                .map(|(position, &pixel)| {
+                    let (name, found) = ("pixels", pixel as i64);
+                    let map = maps.get_mut(pixel);
+                    let map = map.ok_or(Error::Index { name, position, found, n })?;
+                    let map = map.take().ok_or(Error::Duplicate { name, position, found })?;
+                    Ok((pixel, map))
+                })
+                .collect::<Result<_, Error>>()?,
+        };
+        control.expect(chosen.len());
+        chosen
+            .into_par_iter()
+            .map_init(workspace, |space, (pixel, map)| {
+                control.check()?;
+                let result = work(space, pixel, map);
+                control.advance(1);
+                Ok(result)
+            })
+            .collect()
+    }
+
+    /// Makes sure that maps hold means, all or those of the numbers `pixels`; numbers of no map are passed over.
+    ///
+    /// # Errors
+    /// [`Error::NotNormalised`] names the first that still holds sums.
+    pub(super) fn require_means(&self, pixels: Option<&[usize]>) -> Result<(), Error> {
+        let holds_sums = |&pixel: &usize| {
+            self.records.get(pixel).is_some_and(|record| record.content == Content::Sums)
+        };
+        let first = match pixels {
+            Some(pixels) => pixels.iter().copied().find(holds_sums),
+            None => (0..self.n_pixels()).find(holds_sums),
+        };
+        first.map_or(Ok(()), |pixel| Err(Error::NotNormalised { pixel }))
+    }
 }
 
 /// A stack of maps that owns its planes.
