@@ -1,15 +1,29 @@
 //! Pixel maps: one map of a known source for each pixel of a scanning camera.
 
+mod clip;
+mod despike;
+mod filter;
 mod grid;
 mod level;
+mod mask;
+mod mem;
 mod moments;
+mod sign;
 mod smart_median;
+mod smooth;
 mod stack;
 mod statistics;
 
+pub use clip::{clip_exposure, clip_noise, clip_redundancy, clip_significance};
+pub use despike::{DespikeSpace, despike};
+pub use filter::{FilterKind, FilterParams, correct_filtering, filter, filter_correction};
 pub use grid::Grid;
 pub use level::{level, reweight};
+pub use mask::{MaskSpace, neighbours, update_mask};
+pub use mem::mem_correct;
 pub use moments::{CellMoments, CellScatter};
+pub use sign::Sign;
+pub use smooth::{SmoothingSpace, smooth_to};
 pub use stack::{
     Content, DISCARD, GAUSSIAN_AREA, MASK, MapMut, MapRecord, MapStack, MapsMut, is_valid,
     pixelisation_fwhm,
