@@ -70,12 +70,6 @@ pub enum Error {
         /// The range it must lie in.
         must_be: &'static str,
     },
-    /// A map holds sums over samples, where means are needed.
-    #[error("map {pixel} holds sums, not means; call `end_accumulation` first")]
-    NotNormalised {
-        /// Number of the map.
-        pixel: usize,
-    },
     /// A number that must stand only once in an array stands there twice.
     #[error("`{name}`[{position}] = {found} stands there twice; each may occur once")]
     Duplicate {
@@ -129,6 +123,12 @@ pub enum Error {
     OutOfMemory {
         /// Size of the plane in bytes.
         n_bytes: usize,
+    },
+    /// A map still holds sums where means are needed.
+    #[error("map {pixel} holds sums, not means; call `end_accumulation` first")]
+    NotNormalised {
+        /// Number of the map in its stack.
+        pixel: usize,
     },
     /// The caller asked to stop.
     #[error("stopped on request")]

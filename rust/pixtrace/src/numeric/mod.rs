@@ -2,6 +2,7 @@
 
 pub mod banded;
 pub mod bspline;
+pub mod convolve;
 pub mod givens;
 pub mod interpolate;
 pub mod lsq;

@@ -89,7 +89,7 @@ impl MapsMut<'_> {
         pixels: Option<&[usize]>,
         control: &Control,
     ) -> Result<(), Error> {
-        self.for_some_maps(pixels, control, |_, mut map| map.make_means())?;
+        self.for_some_maps(pixels, control, || (), |(), _, mut map| map.make_means())?;
         Ok(())
     }
 }
@@ -206,11 +206,16 @@ impl MapsMut<'_> {
             }
         }
         let targets: Vec<usize> = pairs.iter().map(|&(to, _)| to).collect();
-        self.for_some_maps(Some(&targets), control, |pixel, mut map| {
-            if let Some(other) = sources[pixel].and_then(|from| other.map(from)) {
-                map.add(&other, way);
-            }
-        })?;
+        self.for_some_maps(
+            Some(&targets),
+            control,
+            || (),
+            |(), pixel, mut map| {
+                if let Some(other) = sources[pixel].and_then(|from| other.map(from)) {
+                    map.add(&other, way);
+                }
+            },
+        )?;
         Ok(())
     }
 }

@@ -1,24 +1,46 @@
 //! Pixel maps: one map of a known source for each pixel of a scanning camera.
 
+mod add;
+mod clip;
+mod combine;
+mod dependents;
+mod despike;
+mod filter;
 mod grid;
+mod level;
+mod mask;
+mod mem;
 mod moments;
+mod points;
+mod samples;
+mod sign;
+mod smart_median;
+mod smooth;
 mod stack;
+mod statistics;
+mod sync;
 
+pub use add::Added;
+pub use clip::{clip_exposure, clip_noise, clip_redundancy, clip_significance};
+pub use combine::{OtherMaps, WeightedSamples};
+pub use dependents::{DependentsInput, delta_sync_parms};
+pub use despike::{DespikeSpace, despike};
+pub use filter::{FilterKind, FilterParams, correct_filtering, filter, filter_correction};
 pub use grid::Grid;
+pub use level::{level, reweight};
+pub use mask::{MaskSpace, neighbours, update_mask};
+pub use mem::mem_correct;
 pub use moments::{CellMoments, CellScatter};
+pub use points::{SamplePoints, sample_points};
+pub use samples::{Flags, Samples};
+pub use sign::Sign;
+pub use smooth::{SmoothingSpace, smooth_to};
 pub use stack::{
     Content, DISCARD, GAUSSIAN_AREA, MASK, MapMut, MapRecord, MapStack, MapsMut, is_valid,
     pixelisation_fwhm,
 };
-mod add;
-mod combine;
-mod dependents;
-mod points;
-mod samples;
-mod sync;
-pub use add::Added;
-pub use combine::{OtherMaps, WeightedSamples};
-pub use dependents::{DependentsInput, delta_sync_parms};
-pub use points::{SamplePoints, sample_points};
-pub use samples::{Flags, Samples};
+pub use statistics::{
+    Estimate, MEDIAN_CHI2, Workspace, chi2, count_valid, mean, median, select, select_exposure,
+    select_noise, significance_variance, smart_median,
+};
 pub use sync::SyncInput;

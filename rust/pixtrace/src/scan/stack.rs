@@ -165,14 +165,6 @@ impl<'a> MapsMut<'a> {
         self.records.len()
     }
 
-    /// Fails if a map holds sums, from which nothing can be read off.
-    pub(crate) fn check_means(&self) -> Result<(), Error> {
-        match self.records.iter().position(|record| record.content == Content::Sums) {
-            Some(pixel) => Err(Error::NotNormalised { pixel }),
-            None => Ok(()),
-        }
-    }
-
     /// The maps, one by one.
     #[must_use]
     pub fn maps(&mut self) -> Vec<MapMut<'_>> {
@@ -198,46 +190,65 @@ impl<'a> MapsMut<'a> {
     pub fn for_each_map<R: Send>(
         &mut self,
         control: &Control,
-        work: impl Fn(usize, MapMut<'_>) -> R + Sync,
+        work: impl Fn(usize, MapMut<'_>) -> R + Send + Sync,
     ) -> Result<Vec<R>, Error> {
-        self.for_some_maps(None, control, work)
+        self.for_some_maps(None, control, || (), |(), pixel, map| work(pixel, map))
     }
 
-    /// As [`MapsMut::for_each_map`] for some maps, in the order in which `pixels` names them; `None` is all of them.
+    /// Does something with some of the maps, or with all if `pixels` is `None`, in parallel, and collects what comes
+    /// out, in the order of `pixels`.
+    ///
+    /// `workspace` makes what the work needs beside the maps; one is used for many maps.
     ///
     /// # Errors
-    /// [`Error::Cancelled`], and [`Error::Index`] or [`Error::Duplicate`] for a map that does not exist or is named
-    /// twice.
-    pub fn for_some_maps<R: Send>(
+    /// [`Error::Index`] if there is no such map, [`Error::Duplicate`] if a map is named twice, both before anything is
+    /// done; [`Error::Cancelled`]: maps that were not reached are as they were.
+    pub fn for_some_maps<S, R: Send>(
         &mut self,
         pixels: Option<&[usize]>,
         control: &Control,
-        work: impl Fn(usize, MapMut<'_>) -> R + Sync,
+        workspace: impl Fn() -> S + Send + Sync,
+        work: impl Fn(&mut S, usize, MapMut<'_>) -> R + Send + Sync,
     ) -> Result<Vec<R>, Error> {
         let n = self.n_pixels();
-        let maps: Vec<(usize, MapMut<'_>)> = match pixels {
-            None => self.maps().into_iter().enumerate().collect(),
-            Some(pixels) => {
-                let mut maps: Vec<_> = self.maps().into_iter().map(Some).collect();
-                let mut take = |(position, &pixel): (usize, &usize)| {
+        let mut maps: Vec<Option<MapMut<'_>>> = self.maps().into_iter().map(Some).collect();
+        let chosen: Vec<(usize, MapMut<'_>)> = match pixels {
+            None => maps.into_iter().flatten().enumerate().collect(),
+            Some(pixels) => (pixels.iter().enumerate())
+                .map(|(position, &pixel)| {
                     let (name, found) = ("pixels", pixel as i64);
-                    let map =
-                        maps.get_mut(pixel).ok_or(Error::Index { name, position, found, n })?;
+                    let map = maps.get_mut(pixel);
+                    let map = map.ok_or(Error::Index { name, position, found, n })?;
                     let map = map.take().ok_or(Error::Duplicate { name, position, found })?;
                     Ok((pixel, map))
-                };
-                pixels.iter().enumerate().map(&mut take).collect::<Result<_, Error>>()?
-            }
+                })
+                .collect::<Result<_, Error>>()?,
         };
-        control.expect(maps.len());
-        maps.into_par_iter()
-            .map(|(pixel, map)| {
+        control.expect(chosen.len());
+        chosen
+            .into_par_iter()
+            .map_init(workspace, |space, (pixel, map)| {
                 control.check()?;
-                let result = work(pixel, map);
+                let result = work(space, pixel, map);
                 control.advance(1);
                 Ok(result)
             })
             .collect()
+    }
+
+    /// Makes sure that maps hold means, all or those of the numbers `pixels`; numbers of no map are passed over.
+    ///
+    /// # Errors
+    /// [`Error::NotNormalised`] names the first that still holds sums.
+    pub(super) fn require_means(&self, pixels: Option<&[usize]>) -> Result<(), Error> {
+        let holds_sums = |&pixel: &usize| {
+            self.records.get(pixel).is_some_and(|record| record.content == Content::Sums)
+        };
+        let first = match pixels {
+            Some(pixels) => pixels.iter().copied().find(holds_sums),
+            None => (0..self.n_pixels()).find(holds_sums),
+        };
+        first.map_or(Ok(()), |pixel| Err(Error::NotNormalised { pixel }))
     }
 }
 

@@ -160,7 +160,7 @@ impl MapsMut<'_> {
             let (found, expected) = (base.shape().to_vec(), self.data.shape().to_vec());
             return Err(Error::Shape { name: "base", found, expected, of: "the maps" });
         }
-        self.check_means()?;
+        self.require_means(None)?;
         channels(input.channel_indices, n_channels)
     }
 }
