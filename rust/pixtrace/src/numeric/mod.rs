@@ -2,8 +2,10 @@
 
 pub mod banded;
 pub mod bspline;
+pub mod cholesky;
 pub mod givens;
 pub mod interpolate;
+pub mod levenberg;
 pub mod lsq;
 pub mod peaks;
 pub mod real;
