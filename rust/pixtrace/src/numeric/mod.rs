@@ -2,9 +2,11 @@
 
 pub mod banded;
 pub mod bspline;
+pub mod cholesky;
 pub mod convolve;
 pub mod givens;
 pub mod interpolate;
+pub mod levenberg;
 pub mod lsq;
 pub mod peaks;
 pub mod real;

@@ -6,6 +6,7 @@ mod combine;
 mod dependents;
 mod despike;
 mod filter;
+pub mod gaussian;
 mod grid;
 mod level;
 mod mask;
@@ -19,6 +20,7 @@ mod smooth;
 mod stack;
 mod statistics;
 mod sync;
+mod view;
 
 pub use add::Added;
 pub use clip::{clip_exposure, clip_noise, clip_redundancy, clip_significance};
@@ -26,6 +28,7 @@ pub use combine::{OtherMaps, WeightedSamples};
 pub use dependents::{DependentsInput, delta_sync_parms};
 pub use despike::{DespikeSpace, despike};
 pub use filter::{FilterKind, FilterParams, correct_filtering, filter, filter_correction};
+pub use gaussian::{BeamShape, GaussianFit, GaussianFitParams, SourceSign};
 pub use grid::Grid;
 pub use level::{level, reweight};
 pub use mask::{MaskSpace, neighbours, update_mask};
@@ -44,3 +47,4 @@ pub use statistics::{
     select_noise, significance_variance, smart_median,
 };
 pub use sync::SyncInput;
+pub use view::{MapRef, Maps};

@@ -1,0 +1,484 @@
+//! An elliptical Gaussian on a constant level, fitted to each map by weighted least squares.
+//!
+//! Every valid cell counts with its weight, and holes are left out. Where [`CellMoments`] are given, the model is that of
+//! the samples in the cell, to second order in their scatter: binning then costs the position nothing. Cells to which the
+//! beam does not reach are only compared with the level, which takes three sums over them.
+
+pub mod flags;
+mod model;
+mod report;
+mod start;
+
+use rayon::prelude::*;
+
+use self::model::{
+    AMPLITUDE, Bounds, CROSS, Cells, DIFFERENCE, FWHM, GaussianProblem, LEVEL, MEAN, N, Parameters,
+    Sky,
+};
+use self::start::Scratch;
+use super::grid::Grid;
+use super::moments::CellMoments;
+use super::stack::{MapsMut, pixelisation_fwhm};
+use super::view::{MapRef, Maps};
+use crate::numeric::cholesky::Cholesky;
+use crate::numeric::levenberg::{self, Limits, Minimum, Problem};
+use crate::{Control, Error};
+
+/// Numbers of the parameters in [`GaussianFit::covariance`].
+pub mod parameter {
+    /// Position, x.
+    pub const X: usize = 0;
+    /// Position, y.
+    pub const Y: usize = 1;
+    /// Amplitude.
+    pub const AMPLITUDE: usize = 2;
+    /// FWHM of the major axis.
+    pub const FWHM_MAJOR: usize = 3;
+    /// FWHM of the minor axis.
+    pub const FWHM_MINOR: usize = 4;
+    /// Angle of the major axis.
+    pub const ANGLE: usize = 5;
+    /// Level.
+    pub const LEVEL: usize = 6;
+}
+
+/// What is known of the shape of the beam.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum BeamShape {
+    /// Both widths and the angle are fitted.
+    #[default]
+    Elliptical,
+    /// One width is fitted.
+    Round,
+    /// Nothing is fitted: FWHM along the major and minor axis, and the angle of the major axis from x towards y in degrees.
+    Fixed {
+        /// FWHM of the major and minor axis, in the unit of the grid.
+        fwhm: [f64; 2],
+        /// Angle of the major axis, from x towards y, in degrees.
+        angle: f64,
+    },
+}
+
+/// Which way a source stands out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SourceSign {
+    /// Above the level.
+    #[default]
+    Positive,
+    /// Below the level.
+    Negative,
+    /// Either way: the more significant one is taken.
+    Either,
+}
+
+/// How Gaussians are fitted. Start from [`Default`] and change what you need.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GaussianFitParams {
+    /// What is fitted of the beam.
+    pub shape: BeamShape,
+    /// FWHM to begin with, in the unit of the grid; `None`: five cells. It also sets the size of the spot that is looked
+    /// for, and the unit of `region`.
+    pub beam_fwhm: Option<f64>,
+    /// Tells whether there is a level to fit; it is zero otherwise.
+    pub has_level: bool,
+    /// Position to begin with, one for each map that is fitted, in their order; NaN or `None`: the most significant spot.
+    pub starts: Option<Vec<[f64; 2]>>,
+    /// Cells farther from the start than this many `beam_fwhm` are left out; `None`: the whole map is fitted.
+    pub region: Option<f64>,
+    /// Which way a source stands out.
+    pub sign: SourceSign,
+    /// An amplitude of less than this many of its errors is flagged [`flags::NOT_SIGNIFICANT`].
+    pub significance: f64,
+    /// An ellipse that is not this many standard deviations from round is fitted again as a round beam, and flagged
+    /// [`flags::ROUND`]; zero: never.
+    ///
+    /// The larger one of two noisy widths is too large. Where noise decides which one it is, neither has an error in the
+    /// usual sense, nor has the angle; one width for both has.
+    pub round_significance: f64,
+    /// The fit is given up after this many evaluations.
+    pub n_evaluations: usize,
+}
+
+impl Default for GaussianFitParams {
+    fn default() -> Self {
+        Self {
+            shape: BeamShape::Elliptical,
+            beam_fwhm: None,
+            has_level: true,
+            starts: None,
+            region: None,
+            sign: SourceSign::Positive,
+            significance: 5.0,
+            round_significance: 3.5,
+            n_evaluations: 100,
+        }
+    }
+}
+
+/// A Gaussian fitted to one map; all numbers are NaN if the fit failed ([`GaussianFit::has_failed`]).
+#[derive(Clone, Debug, PartialEq)]
+pub struct GaussianFit {
+    /// Centre, `[x, y]`, as an offset from the reference position of the map.
+    pub position: [f64; 2],
+    /// Height above the level.
+    pub amplitude: f64,
+    /// FWHM of the major and the minor axis.
+    pub fwhm: [f64; 2],
+    /// Angle of the major axis, from x towards y, in degrees from -90 (not included) to 90; zero if the beam is round.
+    pub angle: f64,
+    /// Level.
+    pub level: f64,
+    /// Covariance of the seven, in the order of [`parameter`], from the weights of the cells as they are.
+    ///
+    /// Parameters that were held have zeros. The variance of the angle of a round beam is infinite.
+    pub covariance: [[f64; 7]; 7],
+    /// Sum of weight times the square of data less model over the cells.
+    pub chi2: f64,
+    /// Number of cells that were fitted.
+    pub n_cells: usize,
+    /// Number of cells less number of fitted parameters.
+    pub degrees_of_freedom: usize,
+    /// How often the model was evaluated.
+    pub n_evaluations: usize,
+    /// Why the fit failed or is doubtful: bits of [`flags`].
+    pub flags: u32,
+}
+
+impl GaussianFit {
+    fn failed(flags: u32, n_cells: usize) -> Self {
+        Self {
+            position: [f64::NAN; 2],
+            amplitude: f64::NAN,
+            fwhm: [f64::NAN; 2],
+            angle: f64::NAN,
+            level: f64::NAN,
+            covariance: [[f64::NAN; 7]; 7],
+            chi2: f64::NAN,
+            n_cells,
+            degrees_of_freedom: 0,
+            n_evaluations: 0,
+            flags,
+        }
+    }
+
+    /// Tells whether the fit failed: all numbers are NaN, and the flags say why.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.flags & flags::FAILED != 0
+    }
+
+    /// Tells whether the fit succeeded and nothing about it is doubtful.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.flags & (flags::FAILED | flags::DOUBTFUL) == 0
+    }
+
+    /// Standard deviation of a parameter, by its number in [`parameter`].
+    #[must_use]
+    pub fn error(&self, parameter: usize) -> f64 {
+        self.covariance[parameter][parameter].sqrt()
+    }
+
+    /// Amplitude over its error.
+    #[must_use]
+    pub fn significance(&self) -> f64 {
+        self.amplitude / self.error(parameter::AMPLITUDE)
+    }
+}
+
+/// A fit goes on until a step would move no parameter by more than this fraction of its error.
+const STEP: f64 = 1e-4;
+/// Standard deviation of the narrowest beam, in cells.
+const NARROWEST: f64 = 0.15;
+
+impl Maps<'_> {
+    /// Fits a Gaussian on a level to each map, in parallel; `pixels` are map numbers, `None` for all of them.
+    ///
+    /// A map that cannot be fitted is an outcome, not an error: its flags say why. Cells that are not valid are left out,
+    /// and so are infinite values. A map of sums is fitted as the means that it stands for.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] and [`Error::Element`] for parameters without sense, [`Error::LengthMismatch`] if `moments`
+    /// or the starts do not go with the maps, [`Error::Index`] if there is no such map, [`Error::Cancelled`].
+    pub fn fit_gaussians(
+        &self,
+        moments: Option<&CellMoments>,
+        params: &GaussianFitParams,
+        pixels: Option<&[usize]>,
+        control: &Control,
+    ) -> Result<Vec<GaussianFit>, Error> {
+        params.check()?;
+        let pixels = self.chosen(pixels)?;
+        let n_cells = self.grid().n_cells();
+        if let Some(moments) = moments.filter(|moments| moments.weight.len() != n_cells) {
+            let (name, found) = ("moments", moments.weight.len());
+            return Err(Error::LengthMismatch { name, found, expected: n_cells });
+        }
+        if let Some(starts) = params.starts.as_ref().filter(|s| s.len() != pixels.len()) {
+            let (found, expected) = (starts.len(), pixels.len());
+            return Err(Error::LengthMismatch { name: "starts", found, expected });
+        }
+        let cells = Cells::new(self.grid(), moments);
+        control.expect(pixels.len());
+        (pixels.par_iter().enumerate())
+            .map_init(Scratch::default, |scratch, (i, &pixel)| {
+                control.check()?;
+                let start = params.starts.as_ref().map(|starts| starts[i]);
+                let map = self.map(pixel);
+                let fit = map.map_or_else(
+                    || GaussianFit::failed(flags::NO_DATA, 0),
+                    |map| fit_one(map, &cells, start, params, scratch),
+                );
+                control.advance(1);
+                Ok(fit)
+            })
+            .collect()
+    }
+}
+
+impl MapsMut<'_> {
+    /// Fits a Gaussian on a level to each map: see [`Maps::fit_gaussians`].
+    ///
+    /// # Errors
+    /// Those of [`Maps::fit_gaussians`].
+    pub fn fit_gaussians(
+        &self,
+        moments: Option<&CellMoments>,
+        params: &GaussianFitParams,
+        pixels: Option<&[usize]>,
+        control: &Control,
+    ) -> Result<Vec<GaussianFit>, Error> {
+        self.as_maps().fit_gaussians(moments, params, pixels, control)
+    }
+}
+
+impl GaussianFitParams {
+    fn check(&self) -> Result<(), Error> {
+        let positive = |name, value: f64| {
+            let is_good = value.is_finite() && value > 0.0;
+            let must_be = "a positive number";
+            if is_good { Ok(()) } else { Err(Error::Parameter { name, value, must_be }) }
+        };
+        self.beam_fwhm.map_or(Ok(()), |value| positive("beam_fwhm", value))?;
+        self.region.map_or(Ok(()), |value| positive("region", value))?;
+        if let BeamShape::Fixed { fwhm, angle } = self.shape {
+            positive("fwhm", fwhm[0])?;
+            positive("fwhm", fwhm[1])?;
+            if !angle.is_finite() {
+                return Err(Error::Parameter { name: "angle", value: angle, must_be: "finite" });
+            }
+        }
+        for (name, value) in
+            [("significance", self.significance), ("round_significance", self.round_significance)]
+        {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(Error::Parameter { name, value, must_be: "zero or a positive number" });
+            }
+        }
+        let starts = self.starts.iter().flatten().flatten();
+        if let Some((position, &found)) = starts.enumerate().find(|(_, value)| value.is_infinite())
+        {
+            let must_be = "finite, or NaN to look for the source";
+            return Err(Error::Element { name: "starts", position, found, must_be });
+        }
+        Ok(())
+    }
+
+    fn held(&self) -> [bool; N] {
+        let mut is_held = [false; N];
+        is_held[LEVEL] = !self.has_level;
+        let is_fixed = matches!(self.shape, BeamShape::Fixed { .. });
+        is_held[MEAN] = is_fixed;
+        is_held[DIFFERENCE] = is_fixed || self.shape == BeamShape::Round;
+        is_held[CROSS] = is_held[DIFFERENCE];
+        is_held
+    }
+}
+
+/// One map, from the search for the source to the report.
+fn fit_one(
+    map: MapRef<'_>,
+    cells: &Cells,
+    start: Option<[f64; 2]>,
+    params: &GaussianFitParams,
+    scratch: &mut Scratch,
+) -> GaussianFit {
+    let beam_fwhm = params.beam_fwhm.unwrap_or(5.0 * cell_size(map.grid));
+    let Some(prepared) = scratch.prepare(map, cells, beam_fwhm, start, params) else {
+        return GaussianFit::failed(flags::NO_DATA, 0);
+    };
+    let (sky, n_cells) = (&prepared.sky, prepared.n_cells);
+    let mut bounds = params.bounds(map.grid, beam_fwhm);
+    if n_cells <= bounds.n_free() {
+        return GaussianFit::failed(flags::TOO_FEW_CELLS, n_cells);
+    }
+    let limits = Limits {
+        n_evaluations: params.n_evaluations,
+        // Where there is next to no noise, rounding sets the limit.
+        chi2_step: (STEP * STEP).max(ROUNDING * ROUNDING * prepared.square),
+    };
+    let mut end = search(sky, bounds, prepared.start, beam_fwhm, params, &limits);
+    if let Some(found) = end.filter(|found| found.has_converged && params.round_significance > 0.0)
+        && params.shape == BeamShape::Elliptical
+        && departure_from_round(&found).is_some_and(|sigma| sigma < params.round_significance)
+    {
+        bounds.is_held[DIFFERENCE] = true;
+        bounds.is_held[CROSS] = true;
+        let mut round = found.parameters;
+        (round[DIFFERENCE], round[CROSS]) = (0.0, 0.0);
+        end = run(sky, bounds, round, &limits).map(|again| Minimum {
+            n_evaluations: again.n_evaluations + found.n_evaluations,
+            ..again
+        });
+    }
+    let Some(end) = end else {
+        return GaussianFit::failed(flags::NOT_CONVERGED, n_cells);
+    };
+    let p = &end.parameters;
+    let place = report::place_flags(p, sky, &bounds);
+    let factored = Cholesky::new(&end.normal.matrix, 0.0);
+    let (true, Some(factored)) = (end.has_converged, factored) else {
+        let why = if end.is_singular || end.has_converged {
+            flags::DEGENERATE
+        } else {
+            flags::NOT_CONVERGED
+        };
+        return GaussianFit::failed(why | place, n_cells);
+    };
+    let mut covariance = factored.inverse();
+    for held in (0..N).filter(|&i| bounds.is_held[i]) {
+        covariance[held][held] = 0.0;
+    }
+    let mut fit = GaussianFit::failed(place, n_cells);
+    let is_round = bounds.is_held[CROSS] && p[DIFFERENCE] == 0.0 && p[CROSS] == 0.0;
+    report::set_parameters(&mut fit, p, &covariance, sky.reference_level, is_round);
+    fit.chi2 = end.normal.chi2;
+    fit.degrees_of_freedom = n_cells - bounds.n_free();
+    fit.n_evaluations = end.n_evaluations;
+    if is_round {
+        fit.flags |= flags::ROUND;
+    }
+    if fit.significance().abs() < params.significance {
+        fit.flags |= flags::NOT_SIGNIFICANT;
+    }
+    let has_wrong_sign = match params.sign {
+        SourceSign::Positive => fit.amplitude < 0.0,
+        SourceSign::Negative => fit.amplitude > 0.0,
+        SourceSign::Either => false,
+    };
+    if has_wrong_sign {
+        fit.flags |= flags::WRONG_SIGN;
+    }
+    if map.record.smoothing_fwhm > SMOOTHED * pixelisation_fwhm(map.grid) {
+        fit.flags |= flags::SMOOTHED;
+    }
+    fit
+}
+
+/// Relative rounding of a residual.
+const ROUNDING: f64 = 1e-14;
+/// A map with a beam this much wider than that of its cells was smoothed.
+const SMOOTHED: f64 = 1.01;
+
+fn cell_size(grid: &Grid) -> f64 {
+    let [x, y] = grid.resolution();
+    (x * y).sqrt()
+}
+
+impl GaussianFitParams {
+    fn bounds(&self, grid: &Grid, beam_fwhm: f64) -> Bounds {
+        let ([n_y, n_x], resolution) = (grid.shape(), grid.resolution());
+        let [narrow, wide] = match self.shape {
+            BeamShape::Fixed { fwhm: [a, b], .. } => [a.min(b), a.max(b)],
+            _ => [beam_fwhm; 2],
+        };
+        let extent = (n_x as f64 * resolution[0]).max(n_y as f64 * resolution[1]);
+        let corners = [[-0.5; 2], [n_x as f64 - 0.5, n_y as f64 - 0.5]];
+        let [low, high] = corners.map(|corner| grid.offset_of(corner));
+        Bounds {
+            is_held: self.held(),
+            // Twice what they need to be, lest a start at the limit is refused.
+            sigma: [
+                (NARROWEST * cell_size(grid)).min(0.5 * narrow / FWHM),
+                extent.max(2.0 * wide / FWHM),
+            ],
+            position: [low.map(|x| x - beam_fwhm), high.map(|x| x + beam_fwhm)],
+        }
+    }
+}
+
+/// Fits from the position where the source seems to be; if that leads nowhere, again with other widths.
+fn search(
+    sky: &Sky<'_>,
+    bounds: Bounds,
+    position: [f64; 2],
+    beam_fwhm: f64,
+    params: &GaussianFitParams,
+    limits: &Limits,
+) -> Option<Minimum<N>> {
+    let starts = match params.shape {
+        BeamShape::Fixed { fwhm, angle } => vec![start::beam_at(position, fwhm, angle)],
+        _ => [1.0, 2.0, 0.5]
+            .map(|factor| start::beam_at(position, [factor * beam_fwhm; 2], 0.0))
+            .to_vec(),
+    };
+    let (mut last, mut n_evaluations) = (None, 0);
+    for mut start in starts {
+        with_best_amplitude(sky, bounds, &mut start, params.sign);
+        if let Some(mut end) = run(sky, bounds, start, limits) {
+            end.n_evaluations += n_evaluations;
+            n_evaluations = end.n_evaluations;
+            last = Some(end);
+            if end.has_converged {
+                break;
+            }
+        }
+    }
+    last
+}
+
+fn run(sky: &Sky<'_>, bounds: Bounds, start: Parameters, limits: &Limits) -> Option<Minimum<N>> {
+    levenberg::fit(&mut GaussianProblem::new(sky, bounds, &start), start, limits)
+}
+
+/// Sets amplitude and level, in which the model is linear, to the best ones for the other parameters.
+fn with_best_amplitude(sky: &Sky<'_>, bounds: Bounds, start: &mut Parameters, sign: SourceSign) {
+    let noise = 1.0 / sky.highest_weight.sqrt();
+    start[AMPLITUDE] = START_SIGNIFICANCE * noise;
+    let mut linear = Bounds { is_held: [true; N], ..bounds };
+    linear.is_held[AMPLITUDE] = false;
+    linear.is_held[LEVEL] = bounds.is_held[LEVEL];
+    let normal = GaussianProblem::new(sky, linear, start).normal(start);
+    let step = normal.and_then(|normal| {
+        Cholesky::new(&normal.matrix, 0.0).map(|factored| factored.solve(&normal.gradient))
+    });
+    if let Some(step) = step {
+        start[AMPLITUDE] += step[AMPLITUDE];
+        start[LEVEL] += step[LEVEL];
+    }
+    // From an amplitude of zero nothing leads anywhere.
+    let least = match sign {
+        SourceSign::Negative => -noise,
+        SourceSign::Either => noise.copysign(start[AMPLITUDE]),
+        SourceSign::Positive => noise,
+    };
+    let has_right_sign = start[AMPLITUDE] * least > 0.0;
+    if !has_right_sign || start[AMPLITUDE].abs() < noise {
+        start[AMPLITUDE] = least;
+    }
+}
+
+/// Amplitude, in units of the noise of the best cell, for which the first look is wide enough.
+const START_SIGNIFICANCE: f64 = 100.0;
+
+/// By how many standard deviations an ellipse differs from a round beam.
+fn departure_from_round(end: &Minimum<N>) -> Option<f64> {
+    let covariance = Cholesky::new(&end.normal.matrix, 0.0)?.inverse();
+    let block = [
+        [covariance[DIFFERENCE][DIFFERENCE], covariance[DIFFERENCE][CROSS]],
+        [covariance[CROSS][DIFFERENCE], covariance[CROSS][CROSS]],
+    ];
+    let departure = [end.parameters[DIFFERENCE], end.parameters[CROSS]];
+    let weighted = Cholesky::new(&block, 0.0)?.solve(&departure);
+    Some((departure[0] * weighted[0] + departure[1] * weighted[1]).sqrt())
+}
