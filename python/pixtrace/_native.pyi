@@ -5,19 +5,23 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "MapStack",
     "TraceModel",
     "__version__",
     "alpha_on_grid",
     "compact_mask",
     "crossdisp_profile",
+    "delta_sync_parms",
     "evaluate_spline",
     "fine_rows",
     "fit_all_regions",
     "fit_region",
     "fit_spline",
+    "gaussian_flags",
     "linear_oversample",
     "nearest_rows",
     "oversample",
+    "sample_points",
     "trace_image",
     "trim_edges",
 ]
@@ -140,3 +144,123 @@ def crossdisp_profile(
     flux: _Plane, error: _Plane, alpha: _Float64
 ) -> tuple[_Float64, _Float64, _Float64, _Float64] | None: ...
 def trim_edges(flux: _Plane, error: _Plane, alpha: _Float64) -> npt.NDArray[np.bool_]: ...
+
+class _SampleArguments(TypedDict):
+    frame_data: _Plane
+    frame_gains: _Float64
+    frame_weights: _Float64
+    source_gains: _Float64
+    channel_variance: _Float64
+    valid_frames: npt.NDArray[np.bool_]
+    map_indices: _Int64
+    channel_indices: _Int64
+    sample_flags: npt.NDArray[Any]
+    exclude_sample_flag: int
+
+class _SyncArguments(TypedDict):
+    frame_valid: npt.NDArray[np.bool_]
+    frame_gains: _Float64
+    channel_indices: _Int64
+    map_indices: _Int64
+    source_gains: _Float64
+    sync_gains: _Float64
+    sample_blank_flag: int
+
+class _GaussianArguments(TypedDict):
+    shape: str
+    fixed: tuple[float, float, float] | None
+    beam_fwhm: float | None
+    has_level: bool
+    starts: list[tuple[float, float]] | None
+    region: float | None
+    sign: int
+    significance: float
+    round_significance: float
+    n_evaluations: int
+
+@final
+class MapStack:
+    def __new__(
+        cls,
+        data: _Float64,
+        weight: _Float64,
+        exposure: _Float64,
+        flag: npt.NDArray[np.uint8],
+        resolution: tuple[float, float],
+        reference_index: tuple[float, float],
+    ) -> MapStack: ...
+    @property
+    def content(self) -> npt.NDArray[np.uint8]: ...
+    def set_content(self, content: int, pixels: list[int]) -> None: ...
+    def records(self, name: str) -> _Float64: ...
+    def set_records(self, name: str, values: _Float64) -> None: ...
+    def add_points(
+        self, samples: _SampleArguments, dt: float, *, pixels: list[int] | None, n_threads: int | None
+    ) -> tuple[int, int, int]: ...
+    def frame_moments(self, samples: _SampleArguments, map_positions: _Float64) -> _Float64: ...
+    def accumulate(
+        self,
+        data: _Float64,
+        gains: _Float64,
+        weights: _Float64,
+        indices: _Int64,
+        dt: float,
+        *,
+        pixels: list[int] | None,
+        n_threads: int | None,
+    ) -> tuple[int, int]: ...
+    def combine(
+        self, other: MapStack, pairs: list[tuple[int, int]], weight: float | None, *, n_threads: int | None
+    ) -> None: ...
+    def sync(
+        self,
+        frame_data: _Plane,
+        sample_flags: npt.NDArray[Any],
+        arguments: _SyncArguments,
+        base: _Float64 | None,
+        *,
+        pixels: list[int] | None,
+        n_threads: int | None,
+    ) -> None: ...
+    def end_accumulation(self, *, pixels: list[int] | None, n_threads: int | None) -> None: ...
+    def count_valid(self, *, pixels: list[int] | None, n_threads: int | None) -> _Int64: ...
+    def level(self, robust: bool, *, pixels: list[int] | None, n_threads: int | None) -> _Float64: ...
+    def reweight(self, robust: bool, *, pixels: list[int] | None, n_threads: int | None) -> _Float64: ...
+    def chi2(self, robust: bool, *, pixels: list[int] | None, n_threads: int | None) -> _Float64: ...
+    def smooth_to(self, fwhm: float, *, pixels: list[int] | None, n_threads: int | None) -> _Float64: ...
+    def despike(self, level: float, *, pixels: list[int] | None, n_threads: int | None) -> _Int64: ...
+    def filter(
+        self, fwhm: float, blank: float | None, fft: bool, *, pixels: list[int] | None, n_threads: int | None
+    ) -> None: ...
+    def correct_filtering(self, source: float, *, pixels: list[int] | None, n_threads: int | None) -> _Float64: ...
+    def clip(self, by: str, limit: float, sign: int, *, pixels: list[int] | None, n_threads: int | None) -> _Int64: ...
+    def mem_correct(self, lambda_: float, *, pixels: list[int] | None, n_threads: int | None) -> None: ...
+    def update_mask(
+        self, level: float | None, min_neighbors: int, sign: int, *, pixels: list[int] | None, n_threads: int | None
+    ) -> _Int64: ...
+    def fit_gaussians(
+        self,
+        arguments: _GaussianArguments,
+        moment_planes: _Float64 | None,
+        *,
+        pixels: list[int] | None,
+        n_threads: int | None,
+        progress: _Progress | None,
+    ) -> tuple[_Float64, _Float64, _Float64, _Int64]: ...
+
+def sample_points(
+    samples: _SampleArguments, *, n_threads: int | None
+) -> tuple[int, _Float64, _Float64, _Float64, _Int64]: ...
+def delta_sync_parms(
+    channel_source_gains: _Float64,
+    channel_indices: _Int64,
+    channel_flags: _Int64,
+    channel_variance: _Float64,
+    frame_weight: _Float64,
+    frame_source_gains: _Float64,
+    frame_valid: npt.NDArray[np.bool_],
+    frame_flags: _Int64,
+    source_flag: int,
+    n_points: float,
+) -> tuple[_Float64, _Float64]: ...
+def gaussian_flags() -> list[tuple[int, str, str]]: ...

@@ -28,10 +28,15 @@ impl From<Error> for BoundaryError {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         Self(match error {
-            Error::ShapeMismatch { .. } | Error::LengthMismatch { .. } => ShapeError::new_err(text),
+            Error::ShapeMismatch { .. } | Error::LengthMismatch { .. } | Error::Shape { .. } => {
+                ShapeError::new_err(text)
+            }
             Error::Parameter { .. }
             | Error::MissingThreshold { .. }
-            | Error::ColumnOutside { .. } => ParameterError::new_err(text),
+            | Error::ColumnOutside { .. }
+            | Error::Index { .. }
+            | Error::Element { .. }
+            | Error::Duplicate { .. } => ParameterError::new_err(text),
             Error::OutOfMemory { .. } => MemoryLimitError::new_err(text),
             _ => DataError::new_err(text),
         })

@@ -5,10 +5,13 @@
 mod error;
 mod evaluate;
 mod fit;
+mod maps;
 mod model;
 mod oversample;
 mod planes;
 mod run;
+mod samples;
+mod stack;
 
 use pyo3::prelude::*;
 
@@ -23,9 +26,15 @@ mod _native {
     #[pymodule_export]
     use crate::fit::{fit_all_regions, fit_region};
     #[pymodule_export]
+    use crate::maps::gaussian_flags;
+    #[pymodule_export]
     use crate::model::PyTraceModel;
     #[pymodule_export]
     use crate::oversample::{linear_oversample, oversample, trace_image};
+    #[pymodule_export]
+    use crate::samples::{delta_sync_parms, sample_points};
+    #[pymodule_export]
+    use crate::stack::PyMapStack;
 
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 

@@ -17,7 +17,9 @@ use std::ops::Range;
 use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, ArrayViewMut3, Axis};
 use rayon::prelude::*;
 
-use super::samples::{Flags, FramesByCell, Run, Samples, check_length, runs};
+use super::samples::{
+    Flags, FramesByCell, LISTED, Run, Samples, check_length, listed_by_map, runs,
+};
 use super::stack::{Content, DISCARD, MapMut, MapsMut};
 use super::{CellMoments, Grid};
 use crate::numeric::Real;
@@ -46,7 +48,8 @@ impl std::ops::Add for Added {
 }
 
 impl MapsMut<'_> {
-    /// Adds samples to the maps: map `k` takes channel `channel_indices[k]`, each sample an integration time of `dt`.
+    /// Adds samples to the maps: listed channel `k` goes to map `pixels[k]`, or to map `k` if `pixels` is `None`, each
+    /// sample with an integration time of `dt`.
     ///
     /// Samples off the map are left out. Those that are not finite are left out and counted; frames and channels whose
     /// gain, weight or variance makes no sense are left out (see [`Samples`]). Maps that hold means become sums again
@@ -58,6 +61,7 @@ impl MapsMut<'_> {
     pub fn add_points<T: Real, F: Flags>(
         &mut self,
         samples: &Samples<'_, T, F>,
+        pixels: Option<&[usize]>,
         dt: f64,
         control: &Control,
     ) -> Result<Added, Error> {
@@ -65,7 +69,10 @@ impl MapsMut<'_> {
             let must_be = "a time of 0 s or more";
             return Err(Error::Parameter { name: "dt", value: dt, must_be });
         }
-        let factors = ChannelFactors::all(samples, samples.check(self.n_pixels())?);
+        let channels = samples.check()?;
+        let listed = listed_by_map(pixels, channels.len(), self.n_pixels(), LISTED)?;
+        let factors: Vec<_> =
+            (listed.into_iter()).map(|k| ChannelFactors::new(samples, k?, channels[k?])).collect();
         let is_fed: Vec<bool> = factors.iter().map(Option::is_some).collect();
         self.for_each_map(control, |pixel, mut map| {
             if is_fed[pixel] {
@@ -222,18 +229,16 @@ struct ChannelFactors {
 }
 
 impl ChannelFactors {
-    /// Those of each map, `None` for a map that gets nothing.
-    fn all<T: Real, F: Flags>(
+    /// Those of listed channel `k`, `None` if it adds nothing.
+    fn new<T: Real, F: Flags>(
         samples: &Samples<'_, T, F>,
-        channels: Vec<usize>,
-    ) -> Vec<Option<Self>> {
-        let factors = |(map, channel): (usize, usize)| {
-            let (gain, variance) = (samples.source_gains[channel], samples.channel_variance[map]);
-            let data = gain / variance;
-            let is_used = gain != 0.0 && variance > 0.0 && data.is_finite();
-            is_used.then_some(Self { channel, data, weight: data * gain })
-        };
-        channels.into_iter().enumerate().map(factors).collect()
+        k: usize,
+        channel: usize,
+    ) -> Option<Self> {
+        let (gain, variance) = (samples.source_gains[channel], samples.channel_variance[k]);
+        let data = gain / variance;
+        let is_used = gain != 0.0 && variance > 0.0 && data.is_finite();
+        is_used.then_some(Self { channel, data, weight: data * gain })
     }
 }
 

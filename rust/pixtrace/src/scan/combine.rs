@@ -3,7 +3,7 @@
 use ndarray::{ArrayView2, ArrayView3};
 
 use super::add::Added;
-use super::samples::check_map_indices;
+use super::samples::{check_map_indices, listed_by_map};
 use super::stack::{Content, DISCARD, MapMut, MapsMut};
 use crate::{Control, Error};
 
@@ -21,7 +21,8 @@ pub struct WeightedSamples<'a> {
 }
 
 impl MapsMut<'_> {
-    /// Adds samples with gains and weights of their own; column `k` goes to map `k`.
+    /// Adds samples with gains and weights of their own: column `k` goes to map `pixels[k]`, or to map `k` if `pixels` is
+    /// `None`.
     ///
     /// A sample off the map is left out. One on the map is left out and counted if its value or gain is not finite, or
     /// its weight is negative or not finite. A weight of 0 counts as exposure.
@@ -32,6 +33,7 @@ impl MapsMut<'_> {
     pub fn accumulate(
         &mut self,
         samples: &WeightedSamples<'_>,
+        pixels: Option<&[usize]>,
         dt: f64,
         control: &Control,
     ) -> Result<Added, Error> {
@@ -40,12 +42,13 @@ impl MapsMut<'_> {
             return Err(Error::Parameter { name: "dt", value: dt, must_be });
         }
         let (n_frames, n_maps) = samples.data.dim();
+        let n_listed = pixels.map_or(self.n_pixels(), <[usize]>::len);
         for (name, found) in [
             ("data", [n_frames, n_maps]),
             ("gains", samples.gains.dim().into()),
             ("weights", samples.weights.dim().into()),
         ] {
-            let expected = [n_frames, self.n_pixels()];
+            let expected = [n_frames, n_listed];
             if found != expected {
                 let (found, expected) = (found.to_vec(), expected.to_vec());
                 return Err(Error::Shape { name, found, expected, of: "the frames and the maps" });
@@ -53,29 +56,41 @@ impl MapsMut<'_> {
         }
         check_map_indices(samples.indices, n_frames, n_maps)?;
         let is_shared = samples.indices.dim().2 == 1;
-        let parts = self.for_each_map(control, |pixel, mut map| {
-            map.make_sums();
-            let mut added = Added::default();
-            let column = if is_shared { 0 } else { pixel };
-            for f in 0..n_frames {
-                let (ix, iy) = (samples.indices[[0, f, column]], samples.indices[[1, f, column]]);
-                let Some(cell) = map.grid.cell(ix, iy) else { continue };
-                let at = [f, pixel];
-                let (data, gain) = (samples.data[at], samples.gains[at]);
-                let weight = samples.weights[at];
-                if !(data.is_finite() && gain.is_finite() && weight.is_finite() && weight >= 0.0) {
-                    added.n_skipped += 1;
-                    continue;
+        let listed = listed_by_map(pixels, n_listed, self.n_pixels(), "`data`")?;
+        let parts = self.for_some_maps(
+            pixels,
+            control,
+            || (),
+            |(), pixel, mut map| {
+                let mut added = Added::default();
+                let Some(k) = listed[pixel] else { return added };
+                map.make_sums();
+                let column = if is_shared { 0 } else { k };
+                for f in 0..n_frames {
+                    let (ix, iy) =
+                        (samples.indices[[0, f, column]], samples.indices[[1, f, column]]);
+                    let Some(cell) = map.grid.cell(ix, iy) else { continue };
+                    let at = [f, k];
+                    let (data, gain) = (samples.data[at], samples.gains[at]);
+                    let weight = samples.weights[at];
+                    if !(data.is_finite()
+                        && gain.is_finite()
+                        && weight.is_finite()
+                        && weight >= 0.0)
+                    {
+                        added.n_skipped += 1;
+                        continue;
+                    }
+                    let weighted = weight * gain;
+                    map.data[cell] += weighted * data;
+                    map.weight[cell] += weighted * gain;
+                    map.exposure[cell] += dt;
+                    map.flag[cell] &= !DISCARD;
+                    added.n_samples += 1;
                 }
-                let weighted = weight * gain;
-                map.data[cell] += weighted * data;
-                map.weight[cell] += weighted * gain;
-                map.exposure[cell] += dt;
-                map.flag[cell] &= !DISCARD;
-                added.n_samples += 1;
-            }
-            added
-        })?;
+                added
+            },
+        )?;
         let added = parts.into_iter().fold(Added::default(), |a, b| a + b);
         Ok(Added { n_frames, ..added })
     }

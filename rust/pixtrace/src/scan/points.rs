@@ -34,8 +34,8 @@ pub fn sample_points<T: Real, F: Flags>(
     samples: &Samples<'_, T, F>,
     control: &Control,
 ) -> Result<SamplePoints, Error> {
-    let n_maps = samples.channel_indices.len();
-    let channels = samples.check(n_maps)?;
+    let channels = samples.check()?;
+    let n_maps = channels.len();
     let n_frames = samples.dim().0;
     let mut points = SamplePoints {
         n: (0..n_frames).filter(|&f| frame_counts(samples, f)).count(),

@@ -50,8 +50,8 @@ flags!(u8, u16, u32, i32, i64);
 
 /// Samples of all channels, and what is known about frames and channels.
 ///
-/// Shapes: `n_frames` readouts of `n_channels` channels. What is given for each *map* stands in the order of the maps:
-/// map `k` takes channel `channel_indices[k]`.
+/// Shapes: `n_frames` readouts of `n_channels` channels. What is given for *listed* channels stands in the
+/// order of `channel_indices`; each of them goes to a map of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Samples<'a, T, F> {
     /// Signal as the detector wrote it, `(n_frames, n_channels)`. What is not finite is skipped and counted.
@@ -62,13 +62,13 @@ pub struct Samples<'a, T, F> {
     pub frame_weights: ArrayView1<'a, f64>,
     /// Gain to the source of each of the `n_channels`; a channel with gain 0 or NaN is left out.
     pub source_gains: ArrayView1<'a, f64>,
-    /// Variance for each map; a map with variance 0, below 0 or NaN gets nothing.
+    /// Variance of each listed channel; one with variance 0, below 0 or NaN adds nothing.
     pub channel_variance: ArrayView1<'a, f64>,
     /// Frames that may be used.
     pub valid_frames: ArrayView1<'a, bool>,
     /// Map index `[x, y]` of each frame, `(2, n_frames, 1)`, or of each sample, `(2, n_frames, n_channels)`.
     pub map_indices: ArrayView3<'a, i64>,
-    /// Channel of each map.
+    /// The listed channels.
     pub channel_indices: ArrayView1<'a, i64>,
     /// Flags, `(n_frames, n_channels)`.
     pub sample_flags: ArrayView2<'a, F>,
@@ -87,8 +87,8 @@ impl<T: Real, F: Flags> Samples<'_, T, F> {
         self.map_indices.dim().2 == 1
     }
 
-    /// Holds all shapes against `frame_data`, and returns the channel of each map.
-    pub(crate) fn check(&self, n_maps: usize) -> Result<Vec<usize>, Error> {
+    /// Holds all shapes against `frame_data`, and returns the listed channels.
+    pub(crate) fn check(&self) -> Result<Vec<usize>, Error> {
         let (n_frames, n_channels) = self.dim();
         for (name, found) in [
             ("frame_gains", self.frame_gains.len()),
@@ -98,8 +98,8 @@ impl<T: Real, F: Flags> Samples<'_, T, F> {
             check_length(name, found, n_frames, "the frames of `frame_data`")?;
         }
         check_length("source_gains", self.source_gains.len(), n_channels, CHANNELS)?;
-        check_length("channel_indices", self.channel_indices.len(), n_maps, "the maps")?;
-        check_length("channel_variance", self.channel_variance.len(), n_maps, "the maps")?;
+        let n_listed = self.channel_indices.len();
+        check_length("channel_variance", self.channel_variance.len(), n_listed, LISTED)?;
         check_shape("sample_flags", self.sample_flags.shape(), &[n_frames, n_channels])?;
         check_map_indices(self.map_indices, n_frames, n_channels)?;
         channels(self.channel_indices, n_channels)
@@ -123,6 +123,7 @@ impl<T: Real, F: Flags> Samples<'_, T, F> {
 }
 
 const CHANNELS: &str = "the channels of `frame_data`";
+pub(crate) const LISTED: &str = "`channel_indices`";
 
 /// What a frame multiplies its samples with.
 #[derive(Clone, Copy, Debug)]
@@ -190,6 +191,31 @@ pub(crate) fn channels(
         channels.push(channel);
     }
     Ok(channels)
+}
+
+/// For each of `n_maps` maps, the place in a list of what is to go into maps: entry `k` goes to map `pixels[k]`, or to
+/// map `k`.
+pub(crate) fn listed_by_map(
+    pixels: Option<&[usize]>,
+    n_listed: usize,
+    n_maps: usize,
+    of: &'static str,
+) -> Result<Vec<Option<usize>>, Error> {
+    let Some(pixels) = pixels else {
+        check_length("channel_indices", n_listed, n_maps, "the maps")?;
+        return Ok((0..n_maps).map(Some).collect());
+    };
+    check_length("pixels", pixels.len(), n_listed, of)?;
+    let mut listed = vec![None; n_maps];
+    for (position, &pixel) in pixels.iter().enumerate() {
+        let (name, found) = ("pixels", pixel as i64);
+        let place =
+            listed.get_mut(pixel).ok_or(Error::Index { name, position, found, n: n_maps })?;
+        if place.replace(position).is_some() {
+            return Err(Error::Duplicate { name, position, found });
+        }
+    }
+    Ok(listed)
 }
 
 /// Frames sorted by the map cell they fall on.

@@ -13,13 +13,14 @@ use ndarray::{ArrayView1, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
 use super::samples::{
-    Flags, FramesByCell, Run, channels, check_length, check_map_indices, check_shape, runs,
+    Flags, FramesByCell, LISTED, Run, channels, check_length, check_map_indices, check_shape,
+    listed_by_map, runs,
 };
 use super::stack::{MASK, MapsMut};
 use crate::numeric::Real;
 use crate::{Control, Error};
 
-/// Timestreams and what to subtract from them; map `k` belongs to channel `channel_indices[k]`.
+/// Timestreams and what to subtract from them.
 #[derive(Debug)]
 pub struct SyncInput<'a, T, F> {
     /// Signal, `(n_frames, n_channels)`; changed in place.
@@ -28,7 +29,7 @@ pub struct SyncInput<'a, T, F> {
     pub frame_valid: ArrayView1<'a, bool>,
     /// Gain of each frame. Nothing is subtracted where it is 0 or less, or NaN.
     pub frame_gains: ArrayView1<'a, f64>,
-    /// Channel of each map.
+    /// The channels from which something is subtracted, each with a map of its own.
     pub channel_indices: ArrayView1<'a, i64>,
     /// Map index `[x, y]` of each frame, `(2, n_frames, 1)`, or of each sample, `(2, n_frames, n_channels)`.
     pub map_indices: ArrayView3<'a, i64>,
@@ -45,6 +46,8 @@ pub struct SyncInput<'a, T, F> {
 impl MapsMut<'_> {
     /// Subtracts the maps from timestreams, and marks the samples over masked cells.
     ///
+    /// Listed channel `k` belongs to map `pixels[k]`, or to map `k` if `pixels` is `None`.
+    ///
     /// Cells without data, and samples off the map, change nothing. On cells with data, samples get
     /// `sample_blank_flag` if the cell is flagged [`MASK`] and lose it if not, whatever the gain of the frame. `base` are
     /// the maps of the round before, `(n_pixels, n_y, n_x)`; where it is NaN, nothing was subtracted then. Samples that
@@ -57,9 +60,10 @@ impl MapsMut<'_> {
         &self,
         base: Option<ArrayView3<'_, f64>>,
         mut input: SyncInput<'_, T, F>,
+        pixels: Option<&[usize]>,
         control: &Control,
     ) -> Result<(), Error> {
-        let channels = self.check(base, &input)?;
+        let channels = self.check(base, &input, pixels)?;
         let models = Models {
             n_x: self.grid.shape()[1],
             data: self.data.view(),
@@ -88,7 +92,6 @@ impl MapsMut<'_> {
                 .filter_map(|&f| Some((gain(f), rows[f].take()?)))
                 .map(|(gain, (data, flags))| Row { gain, data, flags })
                 .collect();
-            let channels: Vec<_> = channels.into_iter().map(Some).collect();
             let runs = runs(&channels, TILE_CHANNELS);
             let n_cells = order.n_cells();
             // From the end, because a vector is cut there.
@@ -128,6 +131,7 @@ impl MapsMut<'_> {
                     return Ok(());
                 }
                 for (map, &c) in channels.iter().enumerate() {
+                    let Some(c) = c else { continue };
                     let (x, y) = (input.map_indices[[0, f, c]], input.map_indices[[1, f, c]]);
                     if let Some(cell) = self.grid.cell(x, y) {
                         let change = models.change(map, c, cell);
@@ -144,14 +148,13 @@ impl MapsMut<'_> {
         &self,
         base: Option<ArrayView3<'_, f64>>,
         input: &SyncInput<'_, T, F>,
-    ) -> Result<Vec<usize>, Error> {
+        pixels: Option<&[usize]>,
+    ) -> Result<Vec<Option<usize>>, Error> {
         let (n_frames, n_channels) = input.frame_data.dim();
         check_length("frame_valid", input.frame_valid.len(), n_frames, FRAMES)?;
         check_length("frame_gains", input.frame_gains.len(), n_frames, FRAMES)?;
         check_length("source_gains", input.source_gains.len(), n_channels, CHANNELS)?;
         check_length("sync_gains", input.sync_gains.len(), n_channels, CHANNELS)?;
-        let n_maps = self.n_pixels();
-        check_length("channel_indices", input.channel_indices.len(), n_maps, "the maps")?;
         check_shape("sample_flags", input.sample_flags.shape(), &[n_frames, n_channels])?;
         check_map_indices(input.map_indices, n_frames, n_channels)?;
         if let Some(base) = base
@@ -160,8 +163,10 @@ impl MapsMut<'_> {
             let (found, expected) = (base.shape().to_vec(), self.data.shape().to_vec());
             return Err(Error::Shape { name: "base", found, expected, of: "the maps" });
         }
-        self.require_means(None)?;
-        channels(input.channel_indices, n_channels)
+        self.require_means(pixels)?;
+        let channels = channels(input.channel_indices, n_channels)?;
+        let listed = listed_by_map(pixels, channels.len(), self.n_pixels(), LISTED)?;
+        Ok(listed.into_iter().map(|k| Some(channels[k?])).collect())
     }
 }
 

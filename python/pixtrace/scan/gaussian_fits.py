@@ -1,0 +1,81 @@
+"""Gaussians fitted to maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["PARAMETERS", "GaussianFits"]
+
+#: The parameters in the order of `GaussianFits.covariance`.
+PARAMETERS: Final = ("x", "y", "amplitude", "fwhm_major", "fwhm_minor", "angle", "level")
+
+
+@dataclass(frozen=True, repr=False)
+class GaussianFits:
+    """An elliptical Gaussian on a level for each map; all numbers of a fit that failed are NaN.
+
+    Covariances follow from the weights of the cells as they are; they are not scaled by chi2.
+    """
+
+    position: npt.NDArray[np.float64]
+    """Centre (x, y), an offset from the reference position [arcsec], shape (n, 2)."""
+    amplitude: npt.NDArray[np.float64]
+    """Height above the level [unit of the data], shape (n,)."""
+    fwhm: npt.NDArray[np.float64]
+    """FWHM along the major and the minor axis [arcsec], shape (n, 2)."""
+    angle: npt.NDArray[np.float64]
+    """Angle of the major axis, from x towards y [degree], in (-90, 90], shape (n,); zero for a round beam."""
+    level: npt.NDArray[np.float64]
+    """Level [unit of the data], shape (n,)."""
+    covariance: npt.NDArray[np.float64]
+    """Covariance of x, y, amplitude, both FWHM, angle, level, shape (n, 7, 7); infinite for the angle of a round beam."""
+    chi2: npt.NDArray[np.float64]
+    """Sum of the weighted squares of the residuals, shape (n,)."""
+    n_cells: npt.NDArray[np.int64]
+    """Number of cells that were fitted, shape (n,)."""
+    degrees_of_freedom: npt.NDArray[np.int64]
+    """Number of cells less number of fitted parameters, shape (n,)."""
+    n_evaluations: npt.NDArray[np.int64]
+    """How often the model was evaluated, shape (n,)."""
+    flags: npt.NDArray[np.int64]
+    """Why a fit failed or is doubtful, bits of `FitFlag`, shape (n,)."""
+    _errors: npt.NDArray[np.float64] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        diagonal = np.diagonal(self.covariance, axis1=1, axis2=2)
+        object.__setattr__(self, "_errors", np.sqrt(diagonal))
+
+    def __len__(self) -> int:
+        return self.amplitude.size
+
+    def __repr__(self) -> str:
+        n_failed = int(np.isnan(self.amplitude).sum())
+        return f"<{type(self).__name__}: {len(self)} fits, {n_failed} of them failed>"
+
+    def error(self, parameter: str) -> npt.NDArray[np.float64]:
+        """Return the standard deviation of a parameter.
+
+        Parameters
+        ----------
+        parameter : str
+            One of "x", "y", "amplitude", "fwhm_major", "fwhm_minor", "angle", "level".
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            In the unit of the parameter.
+        """
+        return self._errors[:, PARAMETERS.index(parameter)]
+
+    @property
+    def significance(self) -> npt.NDArray[np.float64]:
+        """Amplitude over its error, shape (n,)."""
+        return self.amplitude / self.error("amplitude")
+
+    def __getitem__(self, chosen: slice | npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> GaussianFits:
+        """Return some of the fits."""
+        return GaussianFits(**{f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.init})
