@@ -29,7 +29,9 @@ def table(n: int = 6, **changes: Any) -> PixelTable:
     columns["y"][1::3] = np.nan
     columns["snr"][0] = np.inf
     columns.update(changes)
-    return PixelTable(**{"unit": "ct", "flag_meanings": MEANINGS, "meta": {"instrument": "camera", "mjd": 6.5}, **columns})
+    return PixelTable(
+        **{"unit": "ct", "flag_meanings": MEANINGS, "meta": {"instrument": "camera", "mjd": 6.5}, **columns}
+    )
 
 
 def assert_same(found: PixelTable, expected: PixelTable) -> None:

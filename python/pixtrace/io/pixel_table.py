@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["from_qtable", "read_pixel_table", "to_qtable", "write_pixel_table"]
+__all__ = ["from_qtable", "read_pixel_table", "to_qtable", "unit_power", "write_pixel_table"]
 
 #: Kind of file, and version of its layout.
 _KIND = "pixtrace pixel table"
@@ -185,6 +185,36 @@ def from_qtable(qtable: Any, where: str) -> PixelTable:  # noqa: ANN401 - astrop
     except (PixtraceError, ValueError, TypeError) as error:
         msg = f"{where}: {error}"
         raise FileReadError(msg) from error
+
+
+def unit_power(text: str, power: int) -> str:
+    """Return a power of a unit as a FITS header spells it.
+
+    Parameters
+    ----------
+    text : str
+        The unit.
+    power : int
+        The power.
+
+    Returns
+    -------
+    str
+        The unit to that power; as it came, with the power behind it, if it is none that FITS knows.
+    """
+    unit = _unit(text)
+    if power == 1 or not text.strip():
+        return text
+    if text.isalpha() and unit is not None:
+        return f"{text}{power}"  # as it came: astropy would write ct as count
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            if unit is not None:
+                return str((unit**power).to_string("fits"))
+        except ValueError:
+            pass
+    return f"({text})^{power}"
 
 
 def _check_meta(meta: dict[str, Any], n_rows: int, where: str) -> None:

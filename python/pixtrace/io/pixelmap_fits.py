@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["PixelImage", "ScanRecord", "focal_plane_wcs", "read_pixel_fits", "write_pixel_fits"]
+__all__ = ["PixelImage", "ScanRecord", "focal_plane_header", "focal_plane_wcs", "read_pixel_fits", "write_pixel_fits"]
 
 _ARCSEC = 1 / 3600  # in degrees
 _DISCARD = 1
@@ -155,6 +155,35 @@ def focal_plane_wcs(resolution: tuple[float, float], reference_index: tuple[floa
     return wcs
 
 
+def focal_plane_header(resolution: tuple[float, float], reference_index: tuple[float, float]) -> Any:  # noqa: ANN401
+    """Return the WCS of offsets in the focal plane as cards, the numbers of the grid to the last bit.
+
+    Parameters
+    ----------
+    resolution : tuple of float
+        Size of a cell, (x, y) [arcsec].
+    reference_index : tuple of float
+        Map index of the reference position, (x, y), counted from 0.
+
+    Returns
+    -------
+    astropy.io.fits.Header
+        The cards; astropy's own rounds to twelve digits.
+
+    Raises
+    ------
+    ParameterError
+        See `focal_plane_wcs`.
+    """
+    header = focal_plane_wcs(resolution, reference_index).to_header()
+    header.remove("MJDREF", ignore_missing=True)  # there are no dates here that it would refer to
+    for axis, name in enumerate("xy"):
+        header[f"CRPIX{axis + 1}"] = (reference_index[axis] + 1, f"reference position along {name}, from 1")
+        header[f"CDELT{axis + 1}"] = (resolution[axis] * _ARCSEC, f"[deg] size of a cell along {name}")
+        header[f"CRVAL{axis + 1}"] = (0.0, "[deg] offset at the reference position")
+    return header
+
+
 def write_pixel_fits(
     path: str | os.PathLike[str],
     data: npt.ArrayLike,
@@ -253,10 +282,7 @@ def write_pixel_fits(
         "S/N": (np.where(valid, values, np.nan) / noise, ""),
     }
     smoothing = _pixelisation_fwhm(resolution) if smoothing_fwhm is None else smoothing_fwhm
-    shared = fits.Header((focal_plane_wcs(resolution, reference_index) if wcs is None else wcs).to_header())
-    shared.remove("MJDREF", ignore_missing=True)  # there are no dates here that it would refer to
-    if wcs is None:
-        _describe_focal_plane(shared, resolution, reference_index)
+    shared = focal_plane_header(resolution, reference_index) if wcs is None else wcs.to_header()
     _add_beams(shared, map_beam_fwhm, smoothing, filter_fwhm, correcting_fwhm)
     shared["SMTHRMS"] = (bool(smoothing > 0), "Noise is that of the smoothed map")
     shared["SCANS"] = (len(scans) if n_scans is None else n_scans, "scans in this map")
@@ -359,18 +385,6 @@ def _unit_scale(header: Any, axis: int, path: Path) -> float:  # noqa: ANN401
 def _pixelisation_fwhm(resolution: tuple[float, float]) -> float:
     """Return the FWHM of a round Gaussian that covers as much area as one cell."""
     return math.sqrt(resolution[0] * resolution[1] / _GAUSSIAN_AREA)
-
-
-def _describe_focal_plane(
-    header: Any,  # noqa: ANN401
-    resolution: tuple[float, float],
-    reference_index: tuple[float, float],
-) -> None:
-    """Write the numbers of the grid to the last bit, and with comments: astropy's WCS rounds them to twelve digits."""
-    for axis, name in enumerate("xy"):
-        header[f"CRPIX{axis + 1}"] = (reference_index[axis] + 1, f"reference position along {name}, from 1")
-        header[f"CDELT{axis + 1}"] = (resolution[axis] * _ARCSEC, f"[deg] size of a cell along {name}")
-        header[f"CRVAL{axis + 1}"] = (0.0, "[deg] offset at the reference position")
 
 
 def _add_beams(

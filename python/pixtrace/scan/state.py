@@ -204,7 +204,9 @@ class PixelMapState:
         content = tuple(str(word) for word in self.content) or ("given",) * shape[0]
         object.__setattr__(self, "content", content)
         if len(content) != shape[0] or not set(content) <= set(CONTENTS):
-            msg = f"`content` = {content[:5]}... for {shape[0]} maps; expected one of {', '.join(CONTENTS)} for each map"
+            msg = (
+                f"`content` = {content[:5]}... for {shape[0]} maps; expected one of {', '.join(CONTENTS)} for each map"
+            )
             raise ParameterError(msg)
 
     def _check(self, name: str, shape: tuple[int, ...], dtype: str) -> None:
