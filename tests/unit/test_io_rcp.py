@@ -3,6 +3,7 @@
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,11 @@ def table(n: int = 4) -> RcpTable:
         unmeasured=np.array([1, 7]),
         header=("Instrument: camera",),
     )
+
+
+def few(**columns: Any) -> RcpTable:
+    """Return a table of columns given as lists."""
+    return RcpTable(**columns)
 
 
 def save(directory: Path, text: str) -> Path:
@@ -87,13 +93,14 @@ def test_an_unmeasured_pixel_has_no_line_of_its_own(tmp_path: Path) -> None:
 
 
 def test_without_gains_the_point_gain_is_the_coupling(tmp_path: Path) -> None:
-    write_rcp(tmp_path / "a.rcp", PixelTable(fixed_index=[4], x=[1.0], y=[2.0], coupling=[0.75]))
+    one = np.array([0.75])
+    write_rcp(tmp_path / "a.rcp", PixelTable(fixed_index=np.array([4]), x=one, y=one, coupling=one))
     found = read_rcp(tmp_path / "a.rcp")
     assert (found.point_gain[0], found.sky_gain[0]) == (0.75, 1.0)
 
 
 def test_no_pixel_measured(tmp_path: Path) -> None:
-    write_rcp(tmp_path / "a.rcp", PixelTable(fixed_index=[4, 5]))
+    write_rcp(tmp_path / "a.rcp", PixelTable(fixed_index=np.array([4, 5])))
     found = read_rcp(tmp_path / "a.rcp")
     assert found.fixed_index.size == 0
     np.testing.assert_array_equal(found.unmeasured, [4, 5])
@@ -175,13 +182,13 @@ def test_files_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_tables_that_make_no_sense() -> None:
     with pytest.raises(DataError, match="belongs among `unmeasured`"):
-        RcpTable(fixed_index=[1], x=[np.nan], y=[0.0])
+        few(fixed_index=[1], x=[np.nan], y=[0.0])
     with pytest.raises(DataError, match="infinite gain"):
-        RcpTable(fixed_index=[1], x=[0.0], y=[0.0], sky_gain=[np.inf])
+        few(fixed_index=[1], x=[0.0], y=[0.0], sky_gain=[np.inf])
     with pytest.raises(DataError, match="holds 3 2 times"):
-        RcpTable(fixed_index=[3], x=[0.0], y=[0.0], unmeasured=[3])
+        few(fixed_index=[3], x=[0.0], y=[0.0], unmeasured=[3])
     with pytest.raises(ShapeError, match=r"`y` has shape \(2,\)"):
-        RcpTable(fixed_index=[3], x=[0.0], y=[0.0, 1.0])
+        few(fixed_index=[3], x=[0.0], y=[0.0, 1.0])
 
 
 def test_the_file_of_the_reference() -> None:

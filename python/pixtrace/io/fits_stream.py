@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["DataSum", "append_image", "blocks_of"]
+__all__ = ["DataSum", "append_image", "blocks_of", "bytes_of"]
 
 _BLOCK = 2880
 _WORD = 4
@@ -85,6 +85,23 @@ def blocks_of(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
         yield array[start : start + step]
 
 
+def bytes_of(array: npt.NDArray[Any]) -> memoryview:
+    """Return the bytes of an array as they lie in memory, without a copy if they lie one after the other.
+
+    Parameters
+    ----------
+    array : ndarray
+        Any array.
+
+    Returns
+    -------
+    memoryview
+        Its bytes, rows first.
+    """
+    buffer: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return memoryview(buffer)
+
+
 def append_image(
     path: Path,
     shape: tuple[int, ...],
@@ -144,7 +161,7 @@ def _write_blocks(file: BinaryIO, dtype: np.dtype[Any], blocks: Iterable[npt.NDA
     """Write blocks in the byte order of FITS and return how many bytes that were."""
     written = 0
     for block in blocks:
-        data = memoryview(np.ascontiguousarray(block, dtype=dtype.newbyteorder(">"))).cast("B") if block.size else b""
+        data = bytes_of(np.asarray(block, dtype=dtype.newbyteorder(">")))
         datasum.add(data)
         file.write(data)
         written += len(data)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pixtrace.exceptions import FileReadError, PixtraceError
-from pixtrace.io.fits_stream import DataSum, blocks_of
+from pixtrace.io.fits_stream import DataSum, blocks_of, bytes_of
 from pixtrace.io.fitsfile import extension_label, find_extension, open_fits
 from pixtrace.io.pixelmap_cube import ARRAY, KIND, PLANES, VERSION
 from pixtrace.scan.state import MAP_RECORDS, PixelMapState
@@ -146,9 +146,8 @@ class _Reader:
             raise FileReadError(msg)
         datasum = DataSum()
         for block, room in zip(blocks_of(found), blocks_of(target), strict=True):
-            raw = np.ascontiguousarray(block)
-            datasum.add(memoryview(raw).cast("B"))
-            room[...] = raw
+            datasum.add(bytes_of(block))
+            room[...] = block
         self._check_sum(unit, datasum, where)
 
     def table(self, name: str) -> Any:  # noqa: ANN401

@@ -190,7 +190,7 @@ def _lines(path: Path) -> list[str]:
 
 def _is_ours(comment: str) -> bool:
     """Tell whether a comment is written anew with every file: title, version, headings."""
-    return _TITLE in comment or comment.startswith("pixtrace version:") or comment.split()[0] == "ch"
+    return _TITLE in comment or comment.startswith("pixtrace version:") or comment.split(maxsplit=1)[0] == "ch"
 
 
 def _check_columns(fields: list[str], n_columns: int, first_line: int, where: str) -> None:

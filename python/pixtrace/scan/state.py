@@ -246,7 +246,7 @@ class PixelMapState:
         PixelMapState
             The state.
         """
-        records = {name: np.asarray(getattr(stack, name), dtype=np.float64) for name in MAP_RECORDS}
+        records: dict[str, Any] = {name: np.asarray(getattr(stack, name), dtype=np.float64) for name in MAP_RECORDS}
         return cls(
             pixel_ids=np.asarray(stack.pixel_ids, dtype=np.int64),
             resolution=tuple(stack.resolution),

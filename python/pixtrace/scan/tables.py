@@ -362,7 +362,8 @@ class RcpTable:
         if bad.size:
             msg = f"pixel {index[bad[0]]} has an infinite gain; expected a number, or NaN if it is unknown"
             raise DataError(msg)
-        others = np.empty(0, np.int64) if self.unmeasured is None else _whole(self.unmeasured, "unmeasured")
+        given = getattr(self, "unmeasured")  # noqa: B009 - not typed as the None that it may still be
+        others = np.empty(0, np.int64) if given is None else _whole(given, "unmeasured")
         object.__setattr__(self, "unmeasured", others)
         object.__setattr__(self, "header", tuple(self.header))
         _check_indices(np.concatenate([index, others]))
