@@ -35,6 +35,11 @@ SHAPE = (3, 7, 5)
 ARRAYS = ("pixel_ids", "data", "weight", "exposure", "flag", "base", "moments", *MAP_RECORDS)
 
 
+def opened(path: Path, **options: Any) -> Any:
+    """Open a file with astropy, whose objects have no types."""
+    return fits.open(path, **options)
+
+
 def state(shape: tuple[int, int, int] = SHAPE, **changes: Any) -> PixelMapState:
     """Return a state in which nothing has its default."""
     rng = np.random.default_rng(5)
@@ -197,7 +202,7 @@ def test_others_can_read_the_file(tmp_path: Path) -> None:
     written = state(content=("means",) * 3)
     write_checkpoint(tmp_path / "a.fits", written)
     assert is_checkpoint(tmp_path / "a.fits")
-    with fits.open(tmp_path / "a.fits", checksum=True) as hdus:  # a wrong sum is a warning, and so an error
+    with opened(tmp_path / "a.fits", checksum=True) as hdus:  # a wrong sum is a warning, and so an error
         hdus.verify("exception")
         names = ["DATA", "WEIGHT", "EXPOSURE", "FLAG", "SNR", "BASE", "MOMENTS", "MAPS", "PIXELS", "STATE"]
         assert [hdu.name for hdu in hdus[1:]] == names + ["ARRAY"] * 3
@@ -218,7 +223,7 @@ def test_others_can_read_the_file(tmp_path: Path) -> None:
 def test_the_unit_of_sums_is_not_that_of_means(tmp_path: Path) -> None:
     for content, unit in ((("sums",) * 3, "ct-1"), (("sums", "means", "means"), None)):
         write_checkpoint(tmp_path / "a.fits", state(content=content), overwrite=True)
-        with fits.open(tmp_path / "a.fits") as hdus:
+        with opened(tmp_path / "a.fits") as hdus:
             assert hdus["DATA"].header.get("BUNIT") == unit
             expected = state().data[0] / np.sqrt(np.where(state().weight[0] > 0, state().weight[0], np.nan))
             expected[state().flag[0] & 1 != 0] = np.nan
@@ -232,7 +237,7 @@ def test_the_sum_does_not_depend_on_how_the_bytes_come(pieces: list[bytes]) -> N
         one.add(piece)
     whole = b"".join(pieces)
     other.add(whole)
-    hdu = fits.ImageHDU(np.frombuffer(whole, np.uint8)) if whole else None
+    hdu: Any = fits.ImageHDU(np.frombuffer(whole, np.uint8)) if whole else None
     assert one.value == other.value
     if hdu is not None:
         hdu.add_datasum()
@@ -251,7 +256,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
 def test_a_bit_that_has_flipped_is_noticed(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a.fits", state())
     content = bytearray((tmp_path / "a.fits").read_bytes())
-    with fits.open(tmp_path / "a.fits") as hdus:
+    with opened(tmp_path / "a.fits") as hdus:
         places = {(hdu.name, hdu.ver): hdu.fileinfo()["datLoc"] for hdu in hdus[1:]}
     for (name, _), place in places.items():
         content[place + 2] ^= 4
@@ -266,7 +271,7 @@ def edited(directory: Path, change: str) -> Path:
     """Write a file and change something in it."""
     path = directory / "a.fits"
     write_checkpoint(path, state())
-    with fits.open(path, mode="update") as hdus:
+    with opened(path, mode="update") as hdus:
         if change == "foreign":
             del hdus[0].header["PIXKIND"]
         elif change == "kind":

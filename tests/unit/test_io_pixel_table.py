@@ -29,9 +29,8 @@ def table(n: int = 6, **changes: Any) -> PixelTable:
     columns["y"][1::3] = np.nan
     columns["snr"][0] = np.inf
     columns.update(changes)
-    return PixelTable(
-        **{"unit": "ct", "flag_meanings": MEANINGS, "meta": {"instrument": "camera", "mjd": 6.5}, **columns}
-    )
+    about: dict[str, Any] = {"unit": "ct", "flag_meanings": MEANINGS, "meta": {"instrument": "camera", "mjd": 6.5}}
+    return PixelTable(**(about | columns))
 
 
 def assert_same(found: PixelTable, expected: PixelTable) -> None:

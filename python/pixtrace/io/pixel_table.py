@@ -111,7 +111,7 @@ def to_qtable(table: PixelTable) -> Any:  # noqa: ANN401 - astropy has no types
     from astropy.table import QTable
 
     unit = _unit(table.unit)
-    qtable = QTable(copy=False)
+    qtable: Any = QTable(copy=False)
     for column in PIXEL_COLUMNS:
         values: Any = getattr(table, column.name)
         expected = _unit_of(column, unit)
@@ -286,7 +286,8 @@ def _unit(text: str) -> Any:  # noqa: ANN401
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        unit = u.Unit(text, parse_strict="silent")
+        make: Any = u.Unit
+        unit = make(text, parse_strict="silent")
     return None if isinstance(unit, u.UnrecognizedUnit) else unit
 
 

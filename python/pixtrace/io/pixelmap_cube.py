@@ -234,7 +234,7 @@ def _pixels_table(table: PixelTable) -> tuple[Any, Any]:
     from astropy.io import fits
     from astropy.table import Table
 
-    plain = Table(to_qtable(table), copy=False)
+    plain: Any = Table(to_qtable(table), copy=False)
     plain.meta = {}
     for name in plain.colnames:
         plain[name].info.description = None
