@@ -13,7 +13,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from pixtrace.exceptions import FileReadError, OutputError, OutputExistsError, ParameterError, PixtraceError, ShapeError
-from pixtrace.io.pixelmap_fits import PixelImage, ScanRecord, read_pixel_fits, write_pixel_fits
+from pixtrace.io.pixelmap_fits import ScanRecord, write_pixel_fits
+from pixtrace.io.pixelmap_fits_read import PixelImage, read_pixel_fits
 from tests.reference import reference_root
 
 SHAPE = (7, 5)
