@@ -15,8 +15,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # What each room may import from the others; `_native`, `_arrays` and `exceptions` are open to all.
 ROOMS = {
     "trace": set[str](),
+    "scan": set[str](),
     "simulate": {"trace"},
-    "io": {"trace"},
+    "io": {"trace", "scan"},
     "plots": {"trace", "io", "simulate"},
     "cli": {"trace", "io", "simulate", "plots"},
 }
