@@ -76,3 +76,47 @@ impl MapsMut<'_> {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, reason = "exact numbers are expected")]
+mod tests {
+    use super::*;
+    use crate::scan::DISCARD;
+    use crate::scan::sample_planes::Planes;
+
+    /// The measure of a spike of height 1 in a flat map: eight neighbours of weights 4 x 1 and 4 x 1/2.
+    const MEASURE: f64 = 0.925_820_099_772_551_5;
+
+    #[test]
+    fn a_lone_cell_is_emptied() {
+        let mut planes = Planes::flat([9, 9], 2.0);
+        planes.data[40] = 12.0;
+        planes.weight[40] = 9.0;
+        let mut space = DespikeSpace::default();
+        assert_eq!(despike(&mut planes.map(), 10.0 * MEASURE + 1e-9, &mut space), 0);
+        assert_eq!(despike(&mut planes.map(), 10.0 * MEASURE - 1e-9, &mut space), 1);
+        assert_eq!((planes.data[40], planes.weight[40], planes.flag[40]), (0.0, 0.0, DISCARD));
+        assert_eq!(despike(&mut planes.map(), 0.1, &mut space), 0, "the rest is flat");
+    }
+
+    #[test]
+    fn cells_are_judged_before_any_is_emptied() {
+        let mut planes = Planes::flat([9, 9], 0.0);
+        planes.data[40] = 10.0;
+        // At a low level its eight neighbours differ from theirs, too.
+        assert_eq!(despike(&mut planes.map(), 0.5, &mut DespikeSpace::default()), 9);
+    }
+
+    #[test]
+    fn holes_do_not_count_and_loners_stay() {
+        let mut planes = Planes::flat([1, 5], 0.0);
+        (planes.data[0], planes.data[3]) = (50.0, 3.0);
+        planes.hole(1);
+        planes.data[1] = 1e9;
+        let mut space = DespikeSpace::default();
+        // Cell 3 has two neighbours: 3 (2 / 3)^1/2 = 2.45; cell 0 has none.
+        assert_eq!(despike(&mut planes.map(), 2.5, &mut space), 0);
+        assert_eq!(despike(&mut planes.map(), 2.4, &mut space), 1);
+        assert_eq!((planes.data[0], planes.flag[3]), (50.0, DISCARD));
+    }
+}

@@ -8,12 +8,15 @@ mod despike;
 mod filter;
 pub mod gaussian;
 mod grid;
+mod lanes;
 mod level;
 mod mask;
 mod mem;
 mod moments;
 mod points;
 mod samples;
+#[cfg(test)]
+mod sample_planes;
 mod sign;
 mod smart_median;
 mod smooth;

@@ -124,7 +124,7 @@ fn keep(pairs: &[Pair], low: f64, high: f64, kept: &mut [Pair]) -> (usize, f64) 
     for (i, &[value, weight]) in pairs.iter().enumerate() {
         below[i % 4] += if value < low { weight } else { 0.0 };
         kept[n_kept] = [value, weight];
-        n_kept += usize::from(low <= value && value <= high);
+        n_kept += usize::from(low <= value) & usize::from(value <= high);
     }
     (n_kept, below.iter().sum())
 }
@@ -136,7 +136,7 @@ fn keep_in_place(pairs: &mut [Pair], low: f64, high: f64) -> (usize, f64) {
         let [value, weight] = pairs[i];
         below += if value < low { weight } else { 0.0 };
         pairs[n_kept] = [value, weight];
-        n_kept += usize::from(low <= value && value <= high);
+        n_kept += usize::from(low <= value) & usize::from(value <= high);
     }
     (n_kept, below)
 }
