@@ -48,8 +48,8 @@ const MAX_HALF_SIZE: f64 = 1e6;
 /// reference). All flags are cleared, the emptiness of a cell shows in its weight. If the beam is that wide already,
 /// nothing happens. Infinite data spread; NaN do not, such cells are not valid.
 ///
-/// The reference smooths on a coarse grid and interpolates once the kernel spreads over more than some cells; then it
-/// agrees with this sum only to about a per cent of the peak.
+/// The reference smooths on a coarse grid and interpolates once the kernel is wider than about 5 cells; then it agrees with
+/// this sum to about a per cent of the peak, and at the edges of the map only to a tenth.
 ///
 /// # Errors
 /// [`Error::Parameter`] unless `fwhm` is a number from 0 on; nothing has happened then.
