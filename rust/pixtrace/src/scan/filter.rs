@@ -327,6 +327,11 @@ mod tests {
             assert_eq!(corrected.data[cell], expected);
         }
         assert_eq!(corrected.record.correcting_fwhm, 10.0);
+        // For another width: the factor counts from the map without a correction.
+        let narrow = correct_filtering(&mut corrected.map(), 8.0).unwrap();
+        let faint = (0..1600).find(|&cell| (0.1..1.0).contains(&filtered.data[cell])).unwrap();
+        assert!((corrected.data[faint] / filtered.data[faint] - narrow).abs() < 1e-12);
+        assert!(narrow < factor && narrow > 1.0);
     }
 
     #[test]

@@ -14,9 +14,9 @@ mod mask;
 mod mem;
 mod moments;
 mod points;
-mod samples;
 #[cfg(test)]
 mod sample_planes;
+mod samples;
 mod sign;
 mod smart_median;
 mod smooth;
