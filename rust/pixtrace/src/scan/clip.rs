@@ -151,3 +151,76 @@ impl MapsMut<'_> {
         self.for_some_maps(pixels, control, || (), work)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, reason = "exact numbers are expected")]
+mod tests {
+    use super::*;
+    use crate::scan::sample_planes::Planes;
+
+    /// Cells 0 to 19 with weights and exposures 1 to 20 and S/N -10 to 9; a hole behind them.
+    fn ramp() -> Planes {
+        let mut planes = Planes::flat([3, 7], 0.0);
+        for cell in 0..20 {
+            let size = (cell + 1) as f64;
+            (planes.weight[cell], planes.exposure[cell]) = (size, size);
+            planes.data[cell] = (cell as f64 - 10.0) / size.sqrt();
+        }
+        planes.hole(20);
+        planes
+    }
+
+    fn discarded(planes: &Planes) -> Vec<usize> {
+        (0..20).filter(|&cell| planes.flag[cell] & DISCARD != 0).collect()
+    }
+
+    #[test]
+    fn short_exposures_are_emptied() {
+        let mut planes = ramp();
+        assert_eq!(clip_redundancy(&mut planes.map(), 3.0), 2);
+        assert_eq!(discarded(&planes), [0, 1]);
+        assert_eq!((planes.data[1], planes.weight[1], planes.exposure[1]), (0.0, 0.0, 0.0));
+
+        // Of 1 to 20, number round(0.95 x 19) = 18 is 19.
+        let mut planes = ramp();
+        assert_eq!(clip_exposure(&mut planes.map(), 5.0 / 19.0, &mut Workspace::default()), 4);
+        assert_eq!(discarded(&planes), [0, 1, 2, 3]);
+        assert_eq!((planes.data[3], planes.weight[3], planes.exposure[3]), (0.0, 0.0, 0.0));
+    }
+
+    #[test]
+    fn noisy_cells_are_flagged() {
+        // Number round(0.05 x 19) = 1 of the noises is that of weight 19.
+        let mut planes = ramp();
+        let factor = (19.0_f64 / 4.5).sqrt();
+        assert_eq!(clip_noise(&mut planes.map(), factor, &mut Workspace::default()), 4);
+        assert_eq!(discarded(&planes), [0, 1, 2, 3]);
+        assert_eq!(planes.weight[3], 4.0);
+    }
+
+    #[test]
+    fn insignificant_cells_are_flagged() {
+        for (sign, kept) in
+            [(Sign::Positive, vec![19]), (Sign::Negative, vec![0, 1]), (Sign::Both, vec![0, 1, 19])]
+        {
+            let mut planes = ramp();
+            planes.flag[20] = 0;
+            let n_clipped = clip_significance(&mut planes.map(), 8.5, sign);
+            let expected: Vec<usize> = (0..20).filter(|cell| !kept.contains(cell)).collect();
+            assert_eq!((n_clipped, discarded(&planes)), (20 - kept.len(), expected));
+            assert_eq!(planes.flag[20], DISCARD, "holes are flagged too");
+            assert_eq!(planes.data[10..12], ramp().data[10..12]);
+        }
+    }
+
+    #[test]
+    fn maps_without_data_have_nothing_to_clip() {
+        let mut planes = ramp();
+        (0..21).for_each(|cell| planes.hole(cell));
+        let space = &mut Workspace::default();
+        assert_eq!(clip_exposure(&mut planes.map(), 0.5, space), 0);
+        assert_eq!(clip_noise(&mut planes.map(), 0.5, space), 0);
+        assert_eq!(clip_redundancy(&mut planes.map(), 0.5), 0);
+        assert_eq!(clip_significance(&mut planes.map(), 0.5, Sign::Both), 0);
+    }
+}

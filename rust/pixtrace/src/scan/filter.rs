@@ -56,12 +56,8 @@ pub fn filter(
     space: &mut SmoothingSpace,
 ) -> Result<(), Error> {
     let &FilterParams { fwhm, blank, kind } = params;
-    params.check()?;
     let beam = map.record.smoothing_fwhm;
-    if fwhm <= beam {
-        let must_be = "larger than the beam that the map was smoothed to";
-        return Err(Error::Parameter { name: "fwhm", value: fwhm, must_be });
-    }
+    params.check(beam)?;
     let SmoothingSpace { weight, data, passes, .. } = space;
     weight.clear();
     data.clear();
@@ -106,9 +102,10 @@ pub fn filter(
 }
 
 impl FilterParams {
-    fn check(&self) -> Result<(), Error> {
-        if !(self.fwhm.is_finite() && self.fwhm > 0.0) {
-            let must_be = "a positive number";
+    /// For a map of the beam `beam`.
+    fn check(&self, beam: f64) -> Result<(), Error> {
+        if !(self.fwhm.is_finite() && self.fwhm > beam) {
+            let must_be = "finite and larger than the beam that the map was smoothed to";
             return Err(Error::Parameter { name: "fwhm", value: self.fwhm, must_be });
         }
         if let Some(value) = self.blank.filter(|blank| blank.is_nan() || *blank <= 0.0) {
@@ -182,16 +179,23 @@ impl MapsMut<'_> {
     /// [`filter()`] of all maps, or of those of the numbers `pixels`.
     ///
     /// # Errors
-    /// [`Error::Parameter`] as there, for the first of `pixels` at fault, the others being filtered;
-    /// [`Error::NotNormalised`] if a map holds sums; else as [`MapsMut::for_some_maps`].
+    /// [`Error::Parameter`] as there, before any map is filtered, [`Error::NotNormalised`] if a map holds sums; else as
+    /// [`MapsMut::for_some_maps`].
     pub fn filter(
         &mut self,
         pixels: Option<&[usize]>,
         params: &FilterParams,
         control: &Control,
     ) -> Result<(), Error> {
-        params.check()?;
+        params.check(0.0)?;
         self.require_means(pixels)?;
+        let beam =
+            |pixel: usize| self.records.get(pixel).map_or(0.0, |record| record.smoothing_fwhm);
+        let widest = match pixels {
+            Some(pixels) => pixels.iter().map(|&pixel| beam(pixel)).fold(0.0, f64::max),
+            None => (0..self.n_pixels()).map(beam).fold(0.0, f64::max),
+        };
+        params.check(widest)?;
         let work =
             |space: &mut SmoothingSpace, _, mut map: MapMut<'_>| filter(&mut map, params, space);
         self.for_some_maps(pixels, control, SmoothingSpace::default, work)?.into_iter().collect()
@@ -212,5 +216,141 @@ impl MapsMut<'_> {
         self.require_means(pixels)?;
         let work = |(): &mut (), _, mut map: MapMut<'_>| correct_filtering(&mut map, source);
         self.for_some_maps(pixels, control, || (), work)?.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, reason = "exact numbers are expected")]
+mod tests {
+    use super::*;
+    use crate::scan::sample_planes::Planes;
+
+    fn filtered(planes: &Planes, fwhm: f64, blank: Option<f64>, kind: FilterKind) -> Planes {
+        let mut planes = planes.clone();
+        let params = FilterParams { fwhm, blank, kind };
+        filter(&mut planes.map(), &params, &mut SmoothingSpace::default()).unwrap();
+        planes
+    }
+
+    #[test]
+    fn a_level_goes_and_holes_stay() {
+        let mut planes = Planes::flat([20, 31], 5.0);
+        planes.hole(200);
+        planes.data[200] = 7.0;
+        let after = filtered(&planes, 10.0, None, FilterKind::Convolution);
+        for cell in 0..620 {
+            let expected = if cell == 200 { 7.0 } else { 0.0 };
+            assert!((after.data[cell] - expected).abs() < 1e-12);
+        }
+        assert_eq!((&after.weight, &after.exposure), (&planes.weight, &planes.exposure));
+        assert_eq!(after.flag, planes.flag);
+        assert_eq!(after.record.filter_fwhm, 10.0);
+        assert!(after.record.filter_blanking.is_nan());
+    }
+
+    #[test]
+    fn convolution_is_smoothing_subtracted() {
+        let planes = Planes::source([30, 30], 20.0);
+        let after = filtered(&planes, 14.0, None, FilterKind::Convolution);
+        let mut smooth = planes.clone();
+        super::super::smooth_to(&mut smooth.map(), 14.0, &mut SmoothingSpace::default()).unwrap();
+        for cell in (0..900).filter(|&cell| planes.flag[cell] == 0) {
+            let expected = planes.data[cell] - smooth.data[cell];
+            assert!((after.data[cell] - expected).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn bright_cells_do_not_count() {
+        let planes = Planes::source([40, 40], 60.0);
+        let after = filtered(&planes, 30.0, Some(5.0), FilterKind::Convolution);
+        let mut background = planes.clone();
+        let mut n_bright = 0;
+        for cell in 0..1600 {
+            if (planes.data[cell] * planes.weight[cell].sqrt()).abs() > 5.0 {
+                assert_eq!(after.data[cell], planes.data[cell], "a bright cell is not touched");
+                background.hole(cell);
+                n_bright += 1;
+            }
+        }
+        assert!(n_bright > 50);
+        let expected = filtered(&background, 30.0, None, FilterKind::Convolution);
+        for cell in (0..1600).filter(|&cell| background.flag[cell] == 0) {
+            assert_eq!(after.data[cell], expected.data[cell]);
+        }
+        assert_eq!(after.record.filter_blanking, 5.0);
+    }
+
+    #[test]
+    fn the_fft_flavour_agrees_with_its_definition() {
+        let planes = Planes::source([17, 26], 30.0);
+        let after = filtered(&planes, 8.0, Some(6.0), FilterKind::Fft);
+        let valid = |cell: &usize| planes.flag[*cell] == 0;
+        let quiet = |cell: &usize| {
+            valid(cell) && (planes.data[*cell] * planes.weight[*cell].sqrt()).abs() <= 6.0
+        };
+        let n = (0..442).filter(quiet).count() as f64;
+        let rms =
+            ((0..442).filter(quiet).map(|i| planes.weight[i].powi(2)).sum::<f64>() / n).sqrt();
+        for cell in (0..442).filter(valid) {
+            let mut sum = 0.0;
+            for other in (0..442).filter(quiet) {
+                let dx = (other % 26) as f64 - (cell % 26) as f64;
+                let dy = (other / 26) as f64 - (cell / 26) as f64;
+                // FWHM of 4 cells, and its volume.
+                let k = 2.0_f64.powf(-(dx * dx + dy * dy) / 4.0);
+                sum += k * planes.weight[other] * planes.data[other];
+            }
+            let volume = std::f64::consts::PI * 16.0 / (4.0 * 2.0_f64.ln());
+            let expected = planes.data[cell] - sum / volume / rms;
+            assert!((after.data[cell] - expected).abs() < 1e-11);
+        }
+    }
+
+    #[test]
+    fn the_correction_gives_a_source_its_flux_back() {
+        assert!(
+            (filter_correction(10.0, 1.878_874_557_399_3, 30.0) - 1.106_769_905_027_08).abs()
+                < 1e-12
+        );
+        assert_eq!(filter_correction(10.0, 2.0, f64::NAN), 1.0);
+        let mut planes = Planes::source([40, 40], 60.0);
+        assert_eq!(correct_filtering(&mut planes.map(), 10.0), Ok(1.0));
+        let filtered = filtered(&planes, 30.0, Some(5.0), FilterKind::Convolution);
+        let mut corrected = filtered.clone();
+        let factor = correct_filtering(&mut corrected.map(), 10.0).unwrap();
+        assert_eq!(correct_filtering(&mut corrected.map(), 10.0), Ok(factor), "not twice");
+        for cell in 0..1600 {
+            let significance = (filtered.data[cell] * filtered.weight[cell].sqrt()).abs();
+            let corrects = filtered.flag[cell] == 0 && significance <= 5.0;
+            let expected = filtered.data[cell] * if corrects { factor } else { 1.0 };
+            assert_eq!(corrected.data[cell], expected);
+        }
+        assert_eq!(corrected.record.correcting_fwhm, 10.0);
+        // For another width: the factor counts from the map without a correction.
+        let narrow = correct_filtering(&mut corrected.map(), 8.0).unwrap();
+        let faint = (0..1600).find(|&cell| (0.1..1.0).contains(&filtered.data[cell])).unwrap();
+        assert!((corrected.data[faint] / filtered.data[faint] - narrow).abs() < 1e-12);
+        assert!(narrow < factor && narrow > 1.0);
+    }
+
+    #[test]
+    fn parameters_out_of_range_are_refused() {
+        let mut planes = Planes::source([5, 5], 60.0);
+        let before = planes.clone();
+        let kind = FilterKind::Convolution;
+        for (fwhm, blank) in [
+            (1.0, None),
+            (-5.0, None),
+            (f64::NAN, None),
+            (f64::INFINITY, None),
+            (30.0, Some(0.0)),
+            (30.0, Some(f64::NAN)),
+        ] {
+            let params = FilterParams { fwhm, blank, kind };
+            assert!(filter(&mut planes.map(), &params, &mut SmoothingSpace::default()).is_err());
+        }
+        assert!(correct_filtering(&mut planes.map(), f64::NAN).is_err());
+        assert_eq!(planes.data, before.data);
     }
 }

@@ -93,3 +93,53 @@ impl MapsMut<'_> {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, reason = "exact numbers are expected")]
+mod tests {
+    use super::*;
+    use crate::scan::DISCARD;
+    use crate::scan::sample_planes::Planes;
+
+    #[test]
+    fn neighbours_are_counted_with_the_cell_itself() {
+        let mut planes = Planes::flat([3, 4], 1.0);
+        planes.hole(5);
+        assert_eq!(neighbours(&planes.map()), [3, 5, 5, 4, 5, 8, 8, 6, 3, 5, 5, 4]);
+        assert_eq!(neighbours(&Planes::flat([1, 1], 1.0).map()), [1]);
+        assert_eq!(neighbours(&Planes::flat([1, 3], 1.0).map()), [2, 3, 2]);
+        assert_eq!(neighbours(&Planes::flat([3, 1], 1.0).map()), [2, 3, 2]);
+    }
+
+    #[test]
+    fn bright_cells_with_company_are_masked() {
+        let mut planes = Planes::flat([3, 5], 0.0);
+        for cell in [2, 4, 7, 12, 14] {
+            planes.hole(cell);
+        }
+        planes.data[9] = 9.0;
+        (planes.data[0], planes.data[1], planes.data[5]) = (5.0, -5.0, 6.0);
+        planes.flag[10] = MASK;
+        planes.flag[4] |= MASK;
+        let mut masked = |level, min_neighbors, sign| {
+            let n = update_mask(
+                &mut planes.map(),
+                level,
+                min_neighbors,
+                sign,
+                &mut MaskSpace::default(),
+            );
+            let cells: Vec<usize> = (0..15).filter(|&cell| planes.flag[cell] & MASK != 0).collect();
+            assert_eq!(n, cells.len());
+            assert_eq!(planes.flag[4], DISCARD, "a hole is never masked");
+            cells
+        };
+        assert_eq!(masked(Some(5.0), 2, Sign::Positive), [0, 5, 9]);
+        assert_eq!(masked(Some(5.0), 4, Sign::Positive), [0, 5, 9]);
+        assert_eq!(masked(Some(5.0), 5, Sign::Positive), [5]);
+        assert_eq!(masked(Some(5.0), 1, Sign::Negative), [] as [usize; 0]);
+        assert_eq!(masked(Some(4.9), 1, Sign::Negative), [1]);
+        assert_eq!(masked(Some(5.0), 1, Sign::Both), [0, 5, 9]);
+        assert_eq!(masked(None, 0, Sign::Positive), [0, 1, 3, 5, 6, 8, 9, 10, 11, 13]);
+    }
+}

@@ -36,3 +36,25 @@ impl MapsMut<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, reason = "exact numbers are expected")]
+mod tests {
+    use super::*;
+    use crate::scan::sample_planes::Planes;
+
+    #[test]
+    fn faint_cells_are_drawn_towards_zero() {
+        let mut planes = Planes::flat([1, 5], 3.0);
+        planes.weight.fill(0.25);
+        (planes.data[1], planes.data[2]) = (-3.0, 0.0);
+        planes.hole(3);
+        planes.data[3] = 8.0;
+        mem_correct(&mut planes.map(), 0.2);
+        // Noise 2: hypot(3, 2) / 2 = 13^1/2 / 2.
+        let less = 0.2 * 2.0 * (13.0_f64.sqrt() / 2.0).ln();
+        assert!((planes.data[0] - (3.0 - less)).abs() < 1e-15);
+        assert_eq!(planes.data[1], -planes.data[0]);
+        assert_eq!((planes.data[2], planes.data[3]), (0.0, 8.0));
+    }
+}

@@ -8,11 +8,14 @@ mod despike;
 mod filter;
 pub mod gaussian;
 mod grid;
+mod lanes;
 mod level;
 mod mask;
 mod mem;
 mod moments;
 mod points;
+#[cfg(test)]
+mod sample_planes;
 mod samples;
 mod sign;
 mod smart_median;

@@ -30,11 +30,10 @@ pub(super) fn weighted_median(
     candidates: &mut Vec<Pair>,
 ) -> f64 {
     let half = 0.5 * total;
-    if let Some(below) = narrow(pairs, 0.5 * first, half, candidates) {
-        candidates.sort_unstable_by(by_value_then_weight);
-        if let Some(median) = walk(candidates, below, half, false) {
-            return median;
-        }
+    let below = narrow(pairs, 0.5 * first, half, candidates);
+    candidates.sort_unstable_by(by_value_then_weight);
+    if let Some(median) = walk(candidates, below, half, false) {
+        return median;
     }
     candidates.clear();
     candidates.extend_from_slice(pairs);
@@ -66,14 +65,13 @@ fn walk(pairs: &[Pair], mut below: f64, half: f64, from_start: bool) -> Option<f
     if from_start { pairs.last().map(|pair| pair[0]) } else { None }
 }
 
-/// Copies to `candidates` a few of the numbers, among them the median, and returns the cumulative weight before them.
-///
-/// `None` if the guess missed.
-fn narrow(pairs: &[Pair], mut below: f64, half: f64, candidates: &mut Vec<Pair>) -> Option<f64> {
+/// Copies to `candidates` a few of the numbers, very probably the median among them, and returns the cumulative weight
+/// before them; if that is half of all or more, the guess has missed.
+fn narrow(pairs: &[Pair], mut below: f64, half: f64, candidates: &mut Vec<Pair>) -> f64 {
     candidates.clear();
     if pairs.len() <= FEW {
         candidates.extend_from_slice(pairs);
-        return Some(below);
+        return below;
     }
     let (low, high) = bracket(pairs, below, half);
     candidates.resize(pairs.len(), [0.0; 2]);
@@ -90,7 +88,7 @@ fn narrow(pairs: &[Pair], mut below: f64, half: f64, candidates: &mut Vec<Pair>)
         }
     }
     candidates.truncate(n);
-    (below < half).then_some(below)
+    below
 }
 
 /// Two numbers between which the median lies, very probably.
@@ -124,7 +122,7 @@ fn keep(pairs: &[Pair], low: f64, high: f64, kept: &mut [Pair]) -> (usize, f64) 
     for (i, &[value, weight]) in pairs.iter().enumerate() {
         below[i % 4] += if value < low { weight } else { 0.0 };
         kept[n_kept] = [value, weight];
-        n_kept += usize::from(low <= value && value <= high);
+        n_kept += usize::from(low <= value) & usize::from(value <= high);
     }
     (n_kept, below.iter().sum())
 }
@@ -136,7 +134,7 @@ fn keep_in_place(pairs: &mut [Pair], low: f64, high: f64) -> (usize, f64) {
         let [value, weight] = pairs[i];
         below += if value < low { weight } else { 0.0 };
         pairs[n_kept] = [value, weight];
-        n_kept += usize::from(low <= value && value <= high);
+        n_kept += usize::from(low <= value) & usize::from(value <= high);
     }
     (n_kept, below)
 }

@@ -121,8 +121,11 @@ impl MapMut<'_> {
 /// Tells whether a cell holds data: not NaN, not discarded, with a positive finite weight.
 #[must_use]
 #[inline]
+#[expect(clippy::needless_bitwise_bool, reason = "holes come at random: no jumps, no guesses")]
+#[expect(clippy::eq_op, reason = "see below")]
 pub fn is_valid(data: f64, weight: f64, flag: u8) -> bool {
-    !data.is_nan() && flag & DISCARD == 0 && weight > 0.0 && weight < f64::INFINITY
+    // A weight less itself is 0, but NaN if it is infinite; asked directly, compilers make slow integer tests of it.
+    !(data + (weight - weight)).is_nan() & (weight > 0.0) & (flag & DISCARD == 0)
 }
 
 impl<'a> MapsMut<'a> {

@@ -1,5 +1,6 @@
 //! Statistics of one map: means, medians, order statistics, chi-squared. Only valid cells count.
 
+use super::lanes::sum_valid;
 use super::smart_median::{Pair, unit_median, weighted_median};
 use super::stack::{MapMut, MapsMut, is_valid};
 use crate::numeric::stats::{self, by_size};
@@ -107,16 +108,8 @@ fn median_of_pairs(
 /// Weighted mean of the data of a map; NaN of weight 0 if no cell is valid.
 #[must_use]
 pub fn mean(map: &MapMut<'_>) -> Estimate {
-    let (mut sums, mut weights) = ([0.0; 4], [0.0; 4]);
-    for (i, ((&data, &weight), &flag)) in
-        map.data.iter().zip(&*map.weight).zip(&*map.flag).enumerate()
-    {
-        let counts = is_valid(data, weight, flag);
-        sums[i % 4] += if counts { weight * data } else { 0.0 };
-        weights[i % 4] += if counts { weight } else { 0.0 };
-    }
-    let weight: f64 = weights.iter().sum();
-    Estimate { value: sums.iter().sum::<f64>() / weight, weight }
+    let [sum, weight] = sum_valid(map, |data, weight| [weight * data, weight]);
+    Estimate { value: sum / weight, weight }
 }
 
 /// Chi-squared of the map per cell, as if it held nothing but noise: the mean of `(S/N)^2 = data^2 weight`, or their
@@ -131,19 +124,12 @@ pub fn chi2(map: &MapMut<'_>, robust: bool, workspace: &mut Workspace) -> f64 {
 }
 
 fn mean_chi2(map: &MapMut<'_>) -> f64 {
-    let (mut sums, mut counts) = ([0.0; 4], 0_usize);
-    for (i, ((&data, &weight), &flag)) in
-        map.data.iter().zip(&*map.weight).zip(&*map.flag).enumerate()
-    {
-        let valid = is_valid(data, weight, flag);
-        sums[i % 4] += if valid { data * data * weight } else { 0.0 };
-        counts += usize::from(valid);
-    }
-    sums.iter().sum::<f64>() / counts as f64
+    let [sum, n_valid] = sum_valid(map, |data, weight| [data * data * weight, 1.0]);
+    sum / n_valid
 }
 
-/// Variance of S/N about zero: the mean of `(S/N)^2`, or their common median over [`MEDIAN_CHI2`] if `robust`. NaN if no
-/// cell is valid.
+/// Variance of S/N about zero: the mean of `(S/N)^2`, or their ordinary median over [`MEDIAN_CHI2`] if `robust`. NaN if
+/// no cell is valid. Its inverse is the weight of a scan (option `weighting.scans`).
 #[must_use]
 pub fn significance_variance(map: &MapMut<'_>, robust: bool, workspace: &mut Workspace) -> f64 {
     if robust {
@@ -200,8 +186,8 @@ pub fn select_noise(
 /// Number of valid cells.
 #[must_use]
 pub fn count_valid(map: &MapMut<'_>) -> usize {
-    let cells = map.data.iter().zip(&*map.weight).zip(&*map.flag);
-    cells.map(|((&data, &weight), &flag)| usize::from(is_valid(data, weight, flag))).sum()
+    let [n_valid] = sum_valid(map, |_, _| [1.0]);
+    n_valid as usize
 }
 
 /// Puts what `of` makes of data, weight and exposure of each valid cell into the workspace.
@@ -233,6 +219,22 @@ impl MapsMut<'_> {
         self.for_some_maps(pixels, control, Workspace::default, work)
     }
 
+    /// [`significance_variance`] of all maps, or of those of the numbers `pixels` in this order.
+    ///
+    /// # Errors
+    /// [`Error::NotNormalised`] if a map holds sums; else as [`MapsMut::for_some_maps`].
+    pub fn significance_variance(
+        &mut self,
+        pixels: Option<&[usize]>,
+        robust: bool,
+        control: &Control,
+    ) -> Result<Vec<f64>, Error> {
+        self.require_means(pixels)?;
+        let work =
+            |space: &mut Workspace, _, map: MapMut<'_>| significance_variance(&map, robust, space);
+        self.for_some_maps(pixels, control, Workspace::default, work)
+    }
+
     /// [`count_valid`] of all maps, or of those of the numbers `pixels` in this order.
     ///
     /// # Errors
@@ -243,5 +245,96 @@ impl MapsMut<'_> {
         control: &Control,
     ) -> Result<Vec<usize>, Error> {
         self.for_some_maps(pixels, control, || (), |(), _, map| count_valid(&map))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, reason = "exact numbers are expected")]
+mod tests {
+    use super::*;
+    use crate::scan::DISCARD;
+    use crate::scan::sample_planes::Planes;
+
+    fn space() -> Workspace {
+        Workspace::default()
+    }
+
+    #[test]
+    fn the_median_leans_towards_the_number_before() {
+        let median = |values: &[f64], weights: &[f64]| {
+            smart_median(values, weights, 1.0, &mut space()).unwrap()
+        };
+        // By hand: W = 3, cumulative weights 1, 2, 3; the second reaches 1.5 by 0.5, so u = 0.5 / (2 + 1).
+        let expected = 1.0 / 6.0 + 2.0 * 5.0 / 6.0;
+        assert_eq!(median(&[3.0, 1.0, 2.0], &[1.0; 3]), Estimate { value: expected, weight: 3.0 });
+        // Numbers without a weight do not count, but as the smallest they start the walk: 0, 0.5, 1.5.
+        assert_eq!(median(&[1.0, 2.0, 3.0, 4.0], &[0.0, 1.0, 1.0, 1.0]).value, 3.0);
+        assert_eq!(median(&[2.0, 3.0, 9.0, 4.0], &[1.0, 1.0, 0.0, 1.0]).value, 2.0 / 6.0 + 2.5);
+        assert_eq!(median(&[5.0], &[2.0]), Estimate { value: 5.0, weight: 2.0 });
+    }
+
+    #[test]
+    fn a_dominant_weight_makes_it_a_mean() {
+        let (values, weights) = ([0.0, 1.0, 2.0, 10.0], [1.0, 1.0, 1.0, 3.0]);
+        let half = smart_median(&values, &weights, 0.5, &mut space()).unwrap();
+        assert_eq!(half, Estimate { value: 33.0 / 6.0, weight: 6.0 });
+        let never = smart_median(&values, &weights, 1.0, &mut space()).unwrap();
+        assert_eq!(never.value, 2.0);
+    }
+
+    #[test]
+    fn what_is_not_a_number_does_not_count() {
+        let nan = f64::NAN;
+        let values = [1.0, nan, 2.0, 3.0, 4.0, 5.0];
+        let weights = [1.0, 1.0, 1.0, -1.0, nan, f64::INFINITY];
+        let median = smart_median(&values, &weights, 1.0, &mut space()).unwrap();
+        assert_eq!(median, smart_median(&[1.0, 2.0], &[1.0; 2], 1.0, &mut space()).unwrap());
+        let nothing = smart_median(&[nan], &[1.0], 1.0, &mut space()).unwrap();
+        assert!(nothing.value.is_nan() && nothing.weight == 0.0);
+        assert!(smart_median(&[1.0], &[], 1.0, &mut space()).is_err());
+    }
+
+    #[test]
+    fn order_statistics_round_halves_up() {
+        let select = |n: usize, fraction: f64| {
+            select(&mut (0..n).rev().map(|v| v as f64).collect::<Vec<_>>(), fraction).unwrap()
+        };
+        assert_eq!((select(2, 0.5), select(4, 0.5), select(6, 0.5)), (1.0, 2.0, 3.0));
+        assert_eq!((select(6, 0.0), select(6, 0.1), select(6, 1.0)), (0.0, 1.0, 5.0));
+        assert!(select(0, 0.5).is_nan());
+        assert!(super::select(&mut [1.0], 1.5).is_err());
+        assert!(super::select(&mut [1.0], f64::NAN).is_err());
+    }
+
+    #[test]
+    fn only_valid_cells_count() {
+        let mut planes = Planes::flat([5, 7], 3.0);
+        planes.data[11] = f64::NAN;
+        (planes.data[12], planes.flag[12]) = (1e9, DISCARD);
+        (planes.data[13], planes.weight[13]) = (1e9, f64::INFINITY);
+        (planes.data[14], planes.weight[14]) = (1e9, 0.0);
+        (planes.data[15], planes.weight[15]) = (1e9, -1.0);
+        let map = planes.map();
+        let mut space = space();
+        assert_eq!(count_valid(&map), 30);
+        assert_eq!(mean(&map), Estimate { value: 3.0, weight: 30.0 });
+        assert_eq!(median(&map, &mut space), Estimate { value: 3.0, weight: 30.0 });
+        assert_eq!(chi2(&map, false, &mut space), 9.0);
+        assert_eq!(chi2(&map, true, &mut space), 9.0 / MEDIAN_CHI2);
+        assert_eq!(significance_variance(&map, true, &mut space), 9.0 / MEDIAN_CHI2);
+        assert_eq!(select_noise(&map, 0.95, &mut space), Ok(1.0));
+        assert_eq!(select_exposure(&map, 0.0, &mut space), Ok(2.0));
+    }
+
+    #[test]
+    fn an_empty_map_has_no_statistics() {
+        let mut planes = Planes::flat([4, 4], 3.0);
+        planes.flag.fill(DISCARD);
+        let map = planes.map();
+        let mut space = space();
+        assert_eq!(count_valid(&map), 0);
+        assert!(mean(&map).value.is_nan() && median(&map, &mut space).value.is_nan());
+        assert!(chi2(&map, false, &mut space).is_nan() && chi2(&map, true, &mut space).is_nan());
+        assert!(select_noise(&map, 0.5, &mut space).unwrap().is_nan());
     }
 }

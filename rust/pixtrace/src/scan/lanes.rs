@@ -1,0 +1,64 @@
+//! Passes over the valid cells of a map, several cells at a time.
+//!
+//! Cell `i` goes to partial sum `i % LANES`, whatever the machine: the compiler makes vectors of that, and the same
+//! map gives the same bits.
+
+use super::stack::{DISCARD, MapMut, is_valid};
+
+const LANES: usize = 8;
+
+/// All bits set for a valid cell, none for one that is not: [`super::is_valid`] in a form that vectors understand.
+#[inline]
+fn mask(data: f64, weight: f64, flag: u8) -> u64 {
+    let numbers = u64::from(is_valid(data, weight, 0)).wrapping_neg();
+    numbers & u64::from(flag & DISCARD).wrapping_sub(1)
+}
+
+#[inline]
+fn masked(value: f64, mask: u64) -> f64 {
+    f64::from_bits(value.to_bits() & mask)
+}
+
+/// Sums over the valid cells of what `terms` makes of data and weight; 1 makes their number.
+#[inline]
+pub(super) fn sum_valid<const N: usize>(
+    map: &MapMut<'_>,
+    terms: impl Fn(f64, f64) -> [f64; N],
+) -> [f64; N] {
+    let (data, last_data) = map.data.as_chunks::<LANES>();
+    let (weight, last_weight) = map.weight.as_chunks::<LANES>();
+    let (flag, last_flag) = map.flag.as_chunks::<LANES>();
+    let mut sums = [[0.0; LANES]; N];
+    for ((data, weight), flag) in data.iter().zip(weight).zip(flag) {
+        let valid: [u64; LANES] = std::array::from_fn(|i| mask(data[i], weight[i], flag[i]));
+        let terms: [[f64; N]; LANES] = std::array::from_fn(|i| terms(data[i], weight[i]));
+        for (k, sums) in sums.iter_mut().enumerate() {
+            for i in 0..LANES {
+                sums[i] += masked(terms[i][k], valid[i]);
+            }
+        }
+    }
+    let last = last_data.iter().zip(last_weight).zip(last_flag);
+    for (i, ((&data, &weight), &flag)) in last.enumerate() {
+        let valid = mask(data, weight, flag);
+        for (sums, term) in sums.iter_mut().zip(terms(data, weight)) {
+            sums[i] += masked(term, valid);
+        }
+    }
+    sums.map(|lanes| lanes.iter().sum())
+}
+
+/// Subtracts a number from the data of the valid cells.
+pub(super) fn subtract_from_valid(map: &mut MapMut<'_>, level: f64) {
+    let (data, last_data) = map.data.as_chunks_mut::<LANES>();
+    let (weight, last_weight) = map.weight.as_chunks::<LANES>();
+    let (flag, last_flag) = map.flag.as_chunks::<LANES>();
+    for ((data, weight), flag) in data.iter_mut().zip(weight).zip(flag) {
+        for i in 0..LANES {
+            data[i] -= masked(level, mask(data[i], weight[i], flag[i]));
+        }
+    }
+    for ((data, &weight), &flag) in last_data.iter_mut().zip(last_weight).zip(last_flag) {
+        *data -= masked(level, mask(*data, weight, flag));
+    }
+}
