@@ -16,10 +16,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = {
     "trace": set[str](),
     "scan": set[str](),
-    "simulate": {"trace"},
+    "simulate": {"trace", "scan"},
     "io": {"trace", "scan"},
-    "plots": {"trace", "io", "simulate"},
-    "cli": {"trace", "io", "simulate", "plots"},
+    "plots": {"trace", "scan", "io", "simulate"},
+    "cli": {"trace", "scan", "io", "simulate", "plots"},
 }
 FILES = {"astropy.io", "asdf"}
 OPTIONAL = {"asdf", "gwcs", "h5py", "jwst", "matplotlib", "scipy", "stdatamodels"}
@@ -67,7 +67,7 @@ def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
         assert not belongs(name, FILES) or room(path) in {"io", "cli"}, f"{path.name} opens files"
 
 
-@pytest.mark.parametrize("module", ["pixtrace", "pixtrace.trace", "pixtrace.cli"])
+@pytest.mark.parametrize("module", ["pixtrace", "pixtrace.trace", "pixtrace.scan", "pixtrace.cli"])
 def test_importing_brings_in_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -1,0 +1,89 @@
+"""What is wrong with a map cell, a frame, a sample or a channel, as bits that can be combined."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+__all__ = ["ChannelFlag", "FrameFlag", "MapFlag", "SampleFlag"]
+
+
+class MapFlag(IntFlag):
+    """Bits of a map cell; `pixtrace.scan.MapStack.flag` holds them as uint8."""
+
+    DISCARD = 1
+    """Holds no data, or data that a clip took out."""
+    MASK = 2
+    """Lies on the source: samples here are marked as blanked when the source is subtracted."""
+
+
+class FrameFlag(IntFlag):
+    """Bits of a frame, one readout of all channels, with the values of the reference."""
+
+    WEIGHT = 1
+    """Its noise level is out of line."""
+    SPIKY = 2
+    """A glitch through the whole camera."""
+    DOF = 4
+    """No degrees of freedom are left."""
+    JUMP = 8
+    """The signal jumps."""
+    SKIP_SOURCE_MODELING = 16
+    """Is not to enter the map."""
+    SKIP_MODELING = 32
+    """Is not to enter any model."""
+    SKIP_WEIGHTING = 64
+    """Says nothing about the noise."""
+    CHOP_LEFT = 128
+    CHOP_RIGHT = 256
+    CHOP_TRANSIT = 512
+    NOD_LEFT = 1024
+    NOD_RIGHT = 2048
+    CHOP_FLAGS = CHOP_LEFT | CHOP_RIGHT | CHOP_TRANSIT
+    BAD_DATA = SPIKY | JUMP
+    MODELING_FLAGS = BAD_DATA | WEIGHT | DOF | SKIP_MODELING
+    SOURCE_FLAGS = MODELING_FLAGS | SKIP_SOURCE_MODELING
+    """Any of these keeps a frame out of the maps."""
+    TIME_WEIGHTING_FLAGS = BAD_DATA | SKIP_MODELING | SKIP_WEIGHTING
+    CHANNEL_WEIGHTING_FLAGS = MODELING_FLAGS | SKIP_WEIGHTING
+
+
+class SampleFlag(IntFlag):
+    """Bits of a sample, one channel in one frame; they fit into the one byte of `Frames.sample_flag`."""
+
+    DAC_RANGE = 1
+    """Out of the range of the converter."""
+    SOURCE_BLANK = 2
+    """On the source, and so left out of noise and drift models; it does enter the maps."""
+    SPIKE = 4
+    """A glitch."""
+    SKIP = 8
+    """Outside of what is mapped."""
+    PHOTOMETRY = 16
+    """Set apart for photometry."""
+
+
+class ChannelFlag(IntFlag):
+    """Bits of a channel, with the values of the reference."""
+
+    DEAD = 1
+    """Gives no signal at all."""
+    BLIND = 2
+    """Works, but sees no sky."""
+    DISCARD = 4
+    """Left out by request."""
+    GAIN = 8
+    """Its gain is out of line."""
+    SENSITIVITY = 16
+    """Too noisy."""
+    DOF = 32
+    """No degrees of freedom are left."""
+    SPIKY = 64
+    """Too many glitches."""
+    DAC_RANGE = 128
+    """Out of the range of the converter."""
+    PHASE_DOF = 256
+    """No degrees of freedom are left in phase."""
+    TIME_WEIGHTING = 512
+    """Left out of the weights of frames."""
+    SOURCELESS = DEAD | BLIND | DISCARD
+    """Any of these: there is no source in the signal to be found or removed."""

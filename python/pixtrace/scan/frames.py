@@ -1,0 +1,189 @@
+"""The readouts of a camera: signals, where it pointed, and what is wrong with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pixtrace._arrays import FloatArray, as_double, as_floating, check_shape
+from pixtrace.exceptions import DtypeError, ParameterError
+from pixtrace.scan._units import arcsec, as_degrees, as_positions, plain
+from pixtrace.scan.flags import FrameFlag, SampleFlag
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = ["Frames"]
+
+
+class Frames:
+    """The frames of one integration: all channels, read out one moment after the other.
+
+    Parameters
+    ----------
+    data : array_like, shape (n_frames, n_channels)
+        Signals, float32 or float64. NaN: no sample.
+    offset : Quantity or array_like, shape (2, n_frames)
+        Where the boresight looked, x and y from the source in the telescope's own (native) system [arcsec]. Frames
+        where it is not finite are not valid.
+    time : Quantity or array_like, shape (n_frames,), optional
+        Times of the frames, from any beginning [s].
+    mjd : array_like, shape (n_frames,), optional
+        Modified Julian dates of the frames [days].
+    angle : Quantity or array_like, optional
+        Angle from the focal plane to the native system, one or one for each frame [degrees]; 0 by default.
+    flag : array_like of int, shape (n_frames,), optional
+        `FrameFlag` bits.
+    sample_flag : array_like of int, shape (n_frames, n_channels), optional
+        `SampleFlag` bits.
+    valid : array_like of bool, shape (n_frames,), optional
+        Whether there is anything in the frame that can be used at all.
+    relative_weight, sign, transmission : array_like, optional
+        Of the frames, one or one for each; 1 by default.
+    copy : bool, optional
+        Copy data and sample flags. Without, they are used as they are if their kind allows, and what changes signals
+        (`PixelMap.sync`) changes the caller's arrays.
+
+    Attributes
+    ----------
+    data : ndarray of float32 or float64, shape (n_frames, n_channels)
+    sample_flag : ndarray of uint8, shape (n_frames, n_channels)
+    flag : ndarray of int32, shape (n_frames,)
+    valid : ndarray of bool, shape (n_frames,)
+    relative_weight, sign, transmission, cos_a, sin_a : ndarray of float64, shape (n_frames,)
+    time, mjd : ndarray of float64, shape (n_frames,), or None
+    map_index : ndarray of int64, shape (2, n_frames, 1), or None
+        The cell (x, y) under each frame, (-1, -1) outside of the map; `PixelMap.create_lookup` sets it.
+    map_position : ndarray of float64, shape (2, n_frames), or None
+        The same before rounding.
+    source_index : ndarray of int64, shape (n_frames, 1), or None
+        The cell as one number, -1 outside of the map.
+
+    Raises
+    ------
+    ShapeError, DtypeError, ParameterError
+        If the arrays do not fit each other or do not hold the right kind of numbers.
+    """
+
+    flagspace = FrameFlag
+    sample_flagspace = SampleFlag
+
+    def __init__(
+        self,
+        data: npt.ArrayLike,
+        offset: Any,
+        *,
+        time: Any = None,
+        mjd: npt.ArrayLike | None = None,
+        angle: Any = 0.0,
+        flag: npt.ArrayLike | None = None,
+        sample_flag: npt.ArrayLike | None = None,
+        valid: npt.ArrayLike | None = None,
+        relative_weight: npt.ArrayLike = 1.0,
+        sign: npt.ArrayLike = 1.0,
+        transmission: npt.ArrayLike = 1.0,
+        copy: bool = True,
+    ) -> None:
+        array = as_floating(data, "data", ndim=2)
+        self.data: FloatArray = array.copy() if copy and np.shares_memory(array, data) else array
+        n_frames = self.data.shape[0]
+        self._offset = as_positions(offset, "offset").copy()
+        check_shape(self._offset, (2, n_frames), "offset", "data")
+        self.time = None if time is None else self._per_frame(plain(time, "s", "time"), "time")
+        self.mjd = None if mjd is None else self._per_frame(mjd, "mjd")
+        self.flag: npt.NDArray[np.int32] = np.zeros(n_frames, dtype=np.int32)
+        if flag is not None:
+            self.flag[...] = self._bits(flag, "flag", (n_frames,), np.iinfo(np.int32).max)
+        self.sample_flag = self._sample_flags(sample_flag, copy=copy)
+        self.valid = np.isfinite(self._offset).all(axis=0)
+        if valid is not None:
+            usable = np.asarray(valid, dtype=bool)
+            check_shape(usable, (n_frames,), "valid", "data")
+            self.valid &= usable
+        self.relative_weight = self._per_frame(relative_weight, "relative_weight")
+        self.sign = self._per_frame(sign, "sign")
+        self.transmission = self._per_frame(transmission, "transmission")
+        self.cos_a, self.sin_a = np.ones(n_frames), np.zeros(n_frames)
+        self.set_rotation(angle)
+        self.map_index: npt.NDArray[np.int64] | None = None
+        self.map_position: npt.NDArray[np.float64] | None = None
+        self.source_index: npt.NDArray[np.int64] | None = None
+
+    def _per_frame(self, values: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
+        array = as_double(values, name, ndim=None)
+        n_frames = self.data.shape[0]
+        array = np.broadcast_to(array, (n_frames,)) if array.ndim == 0 else array
+        check_shape(array, (n_frames,), name, "data")
+        return array.copy()
+
+    @staticmethod
+    def _bits(values: npt.ArrayLike, name: str, shape: tuple[int, ...], most: int) -> npt.NDArray[Any]:
+        array = np.asarray(values)
+        if array.dtype.kind not in "iub":
+            msg = f"`{name}` has dtype {array.dtype}; expected whole numbers, bits that can be combined"
+            raise DtypeError(msg)
+        check_shape(array, shape, name, "data")
+        if array.size and (int(array.max()) > most or int(array.min()) < 0):
+            msg = f"`{name}` runs from {array.min()} to {array.max()}; its bits go from 0 to {most}"
+            raise ParameterError(msg)
+        return array
+
+    def _sample_flags(self, values: npt.ArrayLike | None, *, copy: bool) -> npt.NDArray[np.uint8]:
+        if values is None:
+            return np.zeros(self.data.shape, dtype=np.uint8)
+        array = self._bits(values, "sample_flag", self.data.shape, np.iinfo(np.uint8).max)
+        return array.astype(np.uint8, copy=copy)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __repr__(self) -> str:
+        return f"<Frames: {self.size} of {self.data.shape[1]} channels, {int(self.valid.sum())} valid>"
+
+    @property
+    def size(self) -> int:
+        """Number of frames."""
+        return len(self.data)
+
+    @property
+    def offset(self) -> Any:
+        """Where the boresight looked in the native system: a quantity of shape (2, n_frames) [arcsec]."""
+        return arcsec(self._offset)
+
+    def set_rotation(self, angle: Any) -> None:
+        """Set the angle from the focal plane to the native system.
+
+        Parameters
+        ----------
+        angle : Quantity or array_like
+            One, or one for each frame [degrees].
+        """
+        radians = np.deg2rad(self._per_frame(as_degrees(angle, "angle"), "angle"))
+        self.cos_a, self.sin_a = np.cos(radians), np.sin(radians)
+        self.valid &= np.isfinite(radians)
+
+    def get_focal_plane_offset(self) -> Any:
+        """Return where the boresight looked, on the focal plane: a quantity of shape (2, n_frames) [arcsec]."""
+        x, y = self._offset
+        return arcsec(np.stack([x * self.cos_a + y * self.sin_a, y * self.cos_a - x * self.sin_a]))
+
+    def get_source_gain(self, mode: object = None) -> npt.NDArray[np.float64]:
+        """Return sign times transmission, what a source is multiplied with in each frame.
+
+        Parameters
+        ----------
+        mode : object, optional
+            The signal mode of the reference; pixel maps know total power only, and take no notice.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_frames,)
+        """
+        del mode
+        return self.sign * self.transmission
+
+    def is_unflagged(self, flag: int | None = None) -> npt.NDArray[np.bool_]:
+        """Tell which frames have none of these `FrameFlag` bits, or none at all."""
+        bits = self.flag if flag is None else self.flag & int(flag)
+        return np.equal(bits, 0)
