@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntFlag
 
-__all__ = ["ChannelFlag", "FrameFlag", "MapFlag", "SampleFlag"]
+__all__ = ["FIT_FLAG_MEANINGS", "ChannelFlag", "FitFlag", "FrameFlag", "MapFlag", "SampleFlag"]
 
 
 class MapFlag(IntFlag):
@@ -87,3 +87,59 @@ class ChannelFlag(IntFlag):
     """Left out of the weights of frames."""
     SOURCELESS = DEAD | BLIND | DISCARD
     """Any of these: there is no source in the signal to be found or removed."""
+
+
+class FitFlag(IntFlag):
+    """Why there is no position of a pixel, or why it should be looked at; the low bits are those of the fit."""
+
+    NO_DATA = 1
+    """No valid cell; no fit."""
+    TOO_FEW_CELLS = 1 << 1
+    """Not more valid cells than parameters; no fit."""
+    NOT_CONVERGED = 1 << 2
+    """The fit did not converge or ran into a limit; no fit."""
+    DEGENERATE = 1 << 3
+    """The valid cells do not determine every parameter; no fit."""
+    NOT_SIGNIFICANT = 1 << 4
+    """The amplitude over its error is below the threshold."""
+    WRONG_SIGN = 1 << 5
+    """The amplitude has the sign that a source should not have."""
+    AT_EDGE = 1 << 6
+    """The half-maximum ellipse reaches over the edge of the map."""
+    OUTSIDE = 1 << 7
+    """The centre lies outside of the map."""
+    WIDTH_AT_LIMIT = 1 << 8
+    """A width lies at the limit of what the map can show."""
+    FEW_CELLS_IN_BEAM = 1 << 9
+    """Less than half of the cells inside the half-maximum ellipse are valid."""
+    SMOOTHED = 1 << 10
+    """The map was smoothed: cells are correlated, errors are too small."""
+    ROUND = 1 << 11
+    """The beam is round within its errors: one width, the angle undefined. Not a fault."""
+    NO_MAP = 1 << 16
+    """The pixel has no map."""
+    FLAGGED = 1 << 17
+    """The channel is flagged."""
+    FAILED = NO_DATA | TOO_FEW_CELLS | NOT_CONVERGED | DEGENERATE | NO_MAP
+    """Any of these: there is no fit."""
+    NOT_FOUND = FAILED | NOT_SIGNIFICANT | WRONG_SIGN | OUTSIDE | WIDTH_AT_LIMIT
+    """Any of these: the position of the pixel is not measured."""
+
+
+#: What the bits of a `FitFlag` mean, for headers of tables.
+FIT_FLAG_MEANINGS = {
+    FitFlag.NO_DATA: "no valid cell; no fit",
+    FitFlag.TOO_FEW_CELLS: "not more valid cells than parameters; no fit",
+    FitFlag.NOT_CONVERGED: "the fit did not converge or ran into a limit; no fit",
+    FitFlag.DEGENERATE: "the valid cells do not determine every parameter; no fit",
+    FitFlag.NOT_SIGNIFICANT: "amplitude over its error is below the threshold",
+    FitFlag.WRONG_SIGN: "the amplitude has the sign a source should not have",
+    FitFlag.AT_EDGE: "the half-maximum ellipse reaches over the edge of the map",
+    FitFlag.OUTSIDE: "the centre lies outside of the map",
+    FitFlag.WIDTH_AT_LIMIT: "a width lies at the limit of what the map can show",
+    FitFlag.FEW_CELLS_IN_BEAM: "less than half of the cells inside the half-maximum ellipse are valid",
+    FitFlag.SMOOTHED: "the map was smoothed: cells are correlated, errors are too small",
+    FitFlag.ROUND: "the beam is round within its errors: one width, angle undefined",
+    FitFlag.NO_MAP: "the pixel has no map",
+    FitFlag.FLAGGED: "the channel is flagged",
+}

@@ -1,0 +1,24 @@
+"""Who provides what rooms need that must not know each other.
+
+`scan` says by a protocol (`pixtrace.scan.products.PixelMapFiles`) what it asks of files; `io`, which knows `scan`,
+provides it. So that the arrow ``scan <- io`` points one way, and nothing of `io` is loaded before a file is asked for,
+`scan` finds its provider here by name. This table is the only place in the package that imports by name.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["PROVIDERS", "provider"]
+
+#: Modules that provide something, by what they provide.
+PROVIDERS = {"pixel_map_files": "pixtrace.io.pixel_map_files"}
+
+
+def provider(need: str) -> ModuleType:
+    """Return the module that provides something, one of `PROVIDERS`."""
+    return import_module(PROVIDERS[need])

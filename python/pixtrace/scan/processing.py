@@ -1,0 +1,235 @@
+"""What is done to maps between the rounds of a reduction, to many maps of a block at once.
+
+Maps are given by their places in the stack. Sums become means here, once: a map that is processed again without new
+data stays as it is up to what the options ask for.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pixtrace.scan._units import as_arcsec, as_seconds
+from pixtrace.scan.configuration import setting
+from pixtrace.scan.options import SMOOTHING_WORDS
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from pixtrace.scan.block import MapBlock
+    from pixtrace.scan.projection import MapGrid
+
+__all__ = [
+    "pixelization_fwhm",
+    "point_size",
+    "process",
+    "process_final",
+    "process_scan",
+    "requested_smoothing",
+    "reset_processing",
+]
+
+#: A Gaussian of FWHM F covers as much as a square of this times F; the digits are those of the reference.
+GAUSSIAN_SIDE = 1.0644670194312262
+#: The large scales of a filter that is left to choose its own, in sizes of the source.
+AUTO_FILTER = 5.0
+MIN_NEIGHBORS = 2
+
+
+def pixelization_fwhm(grid: MapGrid) -> float:
+    """Return the FWHM of a round Gaussian of the area of a cell [arcsec]."""
+    return math.sqrt(math.prod(grid.resolution)) / GAUSSIAN_SIDE
+
+
+def point_size(info: Any) -> float:
+    """Return the FWHM of a point source [arcsec]; NaN if the instrument does not tell."""
+    return math.nan if info is None else as_arcsec(info.instrument.get_point_size(), "point size")
+
+
+def requested_smoothing(info: Any, grid: MapGrid, smooth: Any = None) -> float:
+    """Return the FWHM that a word or number for a beam stands for [arcsec].
+
+    Parameters
+    ----------
+    info : Info
+        The instrument and its options.
+    grid : MapGrid
+        The grid: nothing is smaller than its cells.
+    smooth : str or float, optional
+        As the option ``smooth``, which is taken by default.
+
+    Returns
+    -------
+    float
+        FWHM; 0 if no smoothing is asked for.
+    """
+    configuration = None if info is None else info.configuration
+    if smooth is None:
+        smooth = setting(configuration, "smooth")
+    if smooth is None:
+        return 0.0
+    if smooth == "optimal":
+        optimal = setting(configuration, "smooth.optimal")
+        fwhm = point_size(info) if optimal is None else float(optimal)
+    elif isinstance(smooth, str):
+        fwhm = SMOOTHING_WORDS[smooth] * point_size(info)
+    else:
+        fwhm = float(smooth)
+    return max(fwhm, pixelization_fwhm(grid))
+
+
+def reset_processing(block: MapBlock, rows: list[int]) -> None:
+    """Forget what was done to maps: generation, time, beams and filters; the cells stay as they are."""
+    smoothing = requested_smoothing(block.info, block.grid)
+    numbers = block.fixed_indices
+    for row in rows:
+        notes = block.notes[numbers[row]]
+        notes.generation, notes.integration_time, notes.smoothing = 0, 0.0, smoothing
+    beginning = {
+        "smoothing_fwhm": pixelization_fwhm(block.grid),
+        "filter_fwhm": math.nan,
+        "correcting_fwhm": math.nan,
+        "filter_blanking": math.nan,
+    }
+    for name, value in beginning.items():
+        values = np.array(getattr(block.stack, name), dtype=np.float64)
+        values[rows] = value
+        setattr(block.stack, name, values)
+
+
+def _brief(block: MapBlock, rows: list[int], text: str) -> None:
+    numbers = block.fixed_indices
+    for row in rows:
+        block.notes[numbers[row]].process_brief.append(text)
+
+
+def _source_size(block: MapBlock) -> float:
+    size = setting(block.configuration, "source.size")
+    return point_size(block.info) if size is None else float(size)
+
+
+def _filter(block: MapBlock, rows: list[int]) -> None:
+    configuration = block.configuration
+    if not setting(configuration, "source.filter"):
+        return
+    size = _source_size(block)
+    fwhm = setting(configuration, "source.filter.fwhm")
+    fwhm = AUTO_FILTER * size if fwhm is None or fwhm == "auto" else float(fwhm)
+    kind = setting(configuration, "source.filter.type")
+    blank = setting(configuration, "source.filter.blank")
+    block.stack.filter(fwhm, blank=blank, kind=kind, beam=size, pixels=rows)
+    _brief(block, rows, f"filter({kind})")
+
+
+def process_scan(block: MapBlock, rows: list[int]) -> npt.NDArray[np.float64]:
+    """Process the maps of one scan: end, add the base, level, despike, filter.
+
+    Parameters
+    ----------
+    block : MapBlock
+        The maps.
+    rows : list of int
+        Places of maps in the stack.
+
+    Returns
+    -------
+    ndarray of float64, shape (len(rows),)
+        What each map says about the weight of the scan: 1, or with the option ``weighting.scans`` one over the
+        reduced chi2 of its cells, 0 where that is not finite.
+    """
+    stack, configuration = block.stack, block.configuration
+    block.end_accumulation(rows, given=True)
+    valid = stack.valid
+    for row in rows:
+        prior = stack.base[row]
+        add = valid[row] & ~np.isnan(prior)
+        stack.data[row][add] += prior[add]
+    if block.enable_level:
+        stack.level(robust=True, pixels=rows)
+        _brief(block, rows, "level")
+    if setting(configuration, "source.despike"):
+        stack.despike(setting(configuration, "source.despike.level"), pixels=rows)
+        _brief(block, rows, "despike")
+    _filter(block, rows)
+    if not (block.enable_weighting and setting(configuration, "weighting.scans")):
+        return np.ones(len(rows))
+    chi2 = np.asarray(stack.chi2(robust=setting(configuration, "weighting.scans.method") == "robust", pixels=rows))
+    good = np.isfinite(chi2) & (chi2 > 0)
+    weights: npt.NDArray[np.float64] = np.divide(1.0, chi2, out=np.zeros(len(rows)), where=good)
+    return weights
+
+
+def process(block: MapBlock, rows: list[int]) -> None:
+    """Process maps fully: end, clip, smooth, filter, mask, as the options ask for.
+
+    Parameters
+    ----------
+    block : MapBlock
+        The maps.
+    rows : list of int
+        Places of maps in the stack.
+    """
+    stack, configuration = block.stack, block.configuration
+    block.end_accumulation(rows, given=True)
+    numbers = block.fixed_indices
+    for row in rows:
+        block.notes[numbers[row]].generation += 1
+    redundancy = setting(configuration, "source.redundancy")
+    if redundancy is not None:
+        seconds = as_seconds(block.info.instrument.integration_time, "integration_time")
+        stack.clip_redundancy(redundancy * seconds, pixels=rows)
+        _brief(block, rows, "redundancy")
+    if setting(configuration, "smooth") is not None and not setting(configuration, "smooth.external"):
+        for fwhm in sorted({block.notes[numbers[row]].smoothing for row in rows} - {0.0}):
+            alike = [row for row in rows if block.notes[numbers[row]].smoothing == fwhm]
+            stack.smooth_to(fwhm, pixels=alike)
+            _brief(block, alike, f"smooth {fwhm:.1f}")
+    _filter(block, rows)
+    _clip(block, rows)
+    if setting(configuration, "source.mem"):
+        stack.mem_correct(setting(configuration, "source.mem.lambda"), pixels=rows)
+        _brief(block, rows, "mem")
+    if not setting(configuration, "source.nosync"):
+        stack.update_mask(
+            setting(configuration, "blank"), MIN_NEIGHBORS, setting(configuration, "source.sign"), pixels=rows
+        )
+        _brief(block, rows, "mask")
+
+
+def _clip(block: MapBlock, rows: list[int]) -> None:
+    stack, configuration = block.stack, block.configuration
+    exposure, noise = setting(configuration, "exposureclip"), setting(configuration, "noiseclip")
+    if exposure is not None:
+        stack.clip_exposure(exposure, pixels=rows)
+        _brief(block, rows, "exposureclip")
+    if noise is not None:
+        stack.clip_noise(noise, pixels=rows)
+        _brief(block, rows, "noiseclip")
+    clip = setting(configuration, "clip")
+    if block.enable_bias and clip is not None:
+        stack.clip_significance(clip, setting(configuration, "source.sign"), pixels=rows)
+        _brief(block, rows, f"clip {clip:.1f}")
+
+
+def process_final(block: MapBlock, rows: list[int]) -> None:
+    """Level and reweight maps for good, unless the source is extended or faint.
+
+    Parameters
+    ----------
+    block : MapBlock
+        The maps.
+    rows : list of int
+        Places of maps in the stack.
+    """
+    block.end_accumulation(rows)
+    numbers = block.fixed_indices
+    for row in rows:
+        block.notes[numbers[row]].history.clear()
+    if setting(block.configuration, "extended") or setting(block.configuration, "deep"):
+        return
+    if block.enable_level:
+        block.stack.level(robust=True, pixels=rows)
+    if block.enable_weighting:
+        block.stack.reweight(robust=True, pixels=rows)
