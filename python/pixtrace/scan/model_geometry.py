@@ -144,7 +144,7 @@ class ModelGeometry(ModelState):
         integration : Integration
             Frames with offsets; what was looked up before is replaced.
         """
-        block = self._need_block()
+        block = self.need_block()
         frames = integration.frames
         offset = plain(frames.get_focal_plane_offset(), "arcsec", "offset")
         position = block.grid.position_of(offset)

@@ -51,7 +51,7 @@ class ModelPoints(ModelGeometry):
         seconds = n_frames * as_seconds(instrument.integration_time, "integration_time")
         self.add_integration_time(seconds)
         for number in access.channel_columns(pixels)[0].tolist():
-            self._need_block().notes[number].integration_time += seconds
+            self.need_block().notes[number].integration_time += seconds
         return n_frames
 
     def _source_gains(self, channels: Any, *, filter_corrected: bool) -> npt.NDArray[np.float64]:
@@ -102,7 +102,7 @@ class ModelPoints(ModelGeometry):
         self._note_couplings(fixed, access.table_of(pixels).coupling)
         self._fits = None
         return int(
-            self._need_block().stack.add_points(
+            self.need_block().stack.add_points(
                 frames.data,
                 np.asarray(frame_gains, dtype=np.float64),
                 np.asarray(frames.relative_weight, dtype=np.float64),
@@ -127,7 +127,7 @@ class ModelPoints(ModelGeometry):
         if self.block is None and other.block is not None:
             self.set_grid(other.block.grid)
         if other.block is not None:
-            self._need_block().check_grid(other.block)
+            self.need_block().check_grid(other.block)
         return other
 
     def _combine(self, other: ModelPoints) -> tuple[list[int], Any] | None:
@@ -137,7 +137,7 @@ class ModelPoints(ModelGeometry):
         rows = self.add_maps(other.block.fixed_indices)
         self._note_couplings(list(other.map_coupling), list(other.map_coupling.values()))
         self._fits = None
-        block = self._need_block()
+        block = self.need_block()
         for number in other.block.fixed_indices:
             block.notes[number].integration_time += other.block.notes[number].integration_time
         stack = other.block.stack
@@ -161,7 +161,7 @@ class ModelPoints(ModelGeometry):
         found = self._combine(self._check_other(other))
         if found is not None:
             rows, stack = found
-            self._need_block().stack.merge_accumulate(stack, pixels=rows)
+            self.need_block().stack.merge_accumulate(stack, pixels=rows)
         self.integration_time += other.integration_time
 
     def add_model_data(self, other: Any, weight: float = 1.0) -> None:
@@ -187,7 +187,7 @@ class ModelPoints(ModelGeometry):
         found = self._combine(self._check_other(other))
         if found is not None:
             rows, stack = found
-            self._need_block().stack.add_model_data(stack, float(weight), pixels=rows)
+            self.need_block().stack.add_model_data(stack, float(weight), pixels=rows)
 
     def add_model(self, source_model: Any, weight: float = 1.0) -> None:
         """Add another model with all it knows: maps, generation, integration time, switches.
@@ -294,7 +294,7 @@ class ModelPoints(ModelGeometry):
         sync_gains : array_like, shape (n_all_channels,)
             The same at the time of the last subtraction; 0 if there was none.
         """
-        block = self._need_block()
+        block = self.need_block()
         fixed, columns = access.channel_columns(pixels)
         mapped = np.array([int(number) in block.notes for number in fixed], dtype=bool)
         if not mapped.any():

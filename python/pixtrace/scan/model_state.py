@@ -11,6 +11,7 @@ import numpy as np
 from pixtrace.exceptions import DataError, ParameterError
 from pixtrace.scan import processing
 from pixtrace.scan.block import MapBlock, PixelMaps
+from pixtrace.scan.configuration import Configuration, setting
 from pixtrace.scan.flags import FrameFlag, SampleFlag
 from pixtrace.scan.info import Info
 from pixtrace.scan.intensity_map import IntensityMap
@@ -107,7 +108,14 @@ class ModelState:
         self.map_coupling = {}
         self._fits = None
 
-    def _need_block(self) -> MapBlock:
+    def need_block(self) -> MapBlock:
+        """Return the block of maps, with the switches and threads of this model.
+
+        Raises
+        ------
+        DataError
+            If there is no grid yet.
+        """
         if self.block is None:
             msg = "there is no grid for the maps yet; call `create_from` with scans, or `set_grid`"
             raise DataError(msg)
@@ -115,12 +123,12 @@ class ModelState:
         block.info = self.info
         for name in ("enable_level", "enable_weighting", "enable_bias"):
             setattr(block, name, getattr(self, name))
-        block.n_threads = self._threads or None
+        block.n_threads = self.n_threads
         return block
 
     def add_maps(self, fixed_indices: Iterable[int]) -> list[int]:
         """See to it that pixels have maps, with the beam to smooth to, and return their places."""
-        block = self._need_block()
+        block = self.need_block()
         before = len(block)
         rows = block.add(fixed_indices)
         for number in block.fixed_indices[before:]:
@@ -145,7 +153,7 @@ class ModelState:
         shape : tuple of int
             ``(n_y, n_x)``.
         """
-        block = self._need_block()
+        block = self.need_block()
         n_y, n_x = (int(side) for side in shape)
         old = block.grid
         numbers = block.fixed_indices
@@ -241,7 +249,7 @@ class ModelState:
         """Forget what was done to the maps; their cells stay as they are."""
         self.generation, self.integration_time = 0, 0.0
         if self.block is not None:
-            block = self._need_block()
+            block = self.need_block()
             self.smoothing = processing.requested_smoothing(self.info, block.grid)
             processing.reset_processing(block, list(range(len(block))))
 
@@ -326,8 +334,11 @@ class ModelState:
 
     @property
     def n_threads(self) -> int | None:
-        """Threads for a call: None leaves the choice to the caller's pool."""
-        return None if self._threads is None else max(self._threads, 1)
+        """Threads for a call: as set, else as the option ``jobs`` says; None leaves the choice to the caller's pool."""
+        if self._threads is not None:
+            return max(self._threads, 1)
+        jobs = setting(self.configuration, "jobs") if isinstance(self.configuration, Configuration) else None
+        return int(jobs) or None if jobs is not None else None
 
     def get_point_size(self) -> float:
         """Return the FWHM of a point source [arcsec]; NaN if the instrument does not tell."""

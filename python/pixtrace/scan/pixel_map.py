@@ -80,7 +80,7 @@ class PixelMap(ModelPoints):
         if not rows:
             scan.weight = 1.0
             return
-        block = self._need_block()
+        block = self.need_block()
         weights = processing.process_scan(block, rows)
         self._fits = None
         cells = np.asarray(block.stack.n_valid)
@@ -98,7 +98,7 @@ class PixelMap(ModelPoints):
         """
         rows = self._rows()
         if rows:
-            block = self._need_block()
+            block = self.need_block()
             if setting(self.configuration, "pixelmap.process"):
                 processing.process(block, rows)
             else:
@@ -111,7 +111,7 @@ class PixelMap(ModelPoints):
         """Level and reweight all maps for good, unless the source is extended or faint (options of these names)."""
         rows = self._rows()
         if rows:
-            processing.process_final(self._need_block(), rows)
+            processing.process_final(self.need_block(), rows)
             self._fits = None
         self.history = []
 
@@ -159,7 +159,7 @@ class PixelMap(ModelPoints):
         if smooth and beam is None:
             msg = "the beam of the instrument is not known, so that there is nothing to smooth to; set its resolution"
             raise DataError(msg)
-        return fit_maps(self._need_block(), numbers, smooth_fwhm=beam if smooth else None, point_size=beam)
+        return fit_maps(self.need_block(), numbers, smooth_fwhm=beam if smooth else None, point_size=beam)
 
     @property
     def fits(self) -> PixelFits | None:
