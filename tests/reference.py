@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 COPIES = PROJECT / "tests" / "data"
@@ -38,6 +39,19 @@ ALL_CASES = (
     "nrs1_ifu",
     "nrs2_ifu_faint",
 )
+
+
+#: Files of `pixelmap/` by their first names, and how many there are of each.
+PIXELMAP_CASES = {
+    "accumulate": 2,
+    "geometry": 3,
+    "peaks": 2,
+    "pixelmap": 1,
+    "process": 10,
+    "sample_points": 5,
+    "smooth": 4,
+    "sync": 2,
+}
 
 
 def reference_root() -> Path:
@@ -127,6 +141,45 @@ def load_case(name: str) -> Case:
         Its content; the arrays are shared between tests, which must leave them as they are.
     """
     case = Case(reference_root() / "trace" / f"{name}.npz")
+    for array in case.arrays.values():
+        array.setflags(write=False)
+    return case
+
+
+def pixelmap_names(first: str) -> list[str]:
+    """Return the names of the files of one kind in the reference data of pixel maps, such as "process_3".
+
+    Parameters
+    ----------
+    first : str
+        One of `PIXELMAP_CASES`.
+
+    Returns
+    -------
+    list of str
+        Their names without ``.npz``.
+    """
+    return [f"{first}_{number}" for number in range(PIXELMAP_CASES[first])]
+
+
+@cache
+def load_pixelmap(name: str) -> Case:
+    """Read one file of the reference data of pixel maps, once; where it is missing the test skips, in CI it fails.
+
+    Parameters
+    ----------
+    name : str
+        File name without ``.npz``.
+
+    Returns
+    -------
+    Case
+        Its content; the arrays are shared between tests, which must leave them as they are.
+    """
+    path = reference_root() / "pixelmap" / f"{name}.npz"
+    if not path.is_file() and not IN_CI:
+        pytest.skip(f"{path} is missing; set PIXTRACE_REFERENCE to the folder that holds pixelmap/")
+    case = Case(path)
     for array in case.arrays.values():
         array.setflags(write=False)
     return case

