@@ -22,8 +22,7 @@ POSITIONS = ((4.0, -6.0), (-9.0, 3.0), (0.0, 7.5), (11.0, -4.0))
 def pattern(n_frames: int, extent: float = 72.0) -> npt.NDArray[np.float64]:
     """Return boresight offsets (2, n_frames) that visit all of a square [arcsec]."""
     steps = np.arange(n_frames)[np.newaxis] * np.array([[0.7548776662466927], [0.5698402909980532]])
-    offsets: npt.NDArray[np.float64] = extent * (steps % 1.0 - 0.5)
-    return offsets
+    return np.asarray(extent * (steps % 1.0 - 0.5), dtype=np.float64)
 
 
 def signals(

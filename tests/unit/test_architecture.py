@@ -1,6 +1,7 @@
 """The rooms, the arrows and some of the laws of ARCHITECTURE.md, held against the sources."""
 
 import ast
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pixtrace._providers import PROVIDERS, provider
+from pixtrace.scan.products import PixelMapFiles
 from tests.reference import PROJECT
 
 PACKAGE = PROJECT / "python" / "pixtrace"
@@ -44,6 +47,11 @@ def imports(tree: ast.AST) -> Iterator[tuple[str, bool]]:
                 yield f"{node.module}.{alias.name}", id(node) in top
 
 
+def names_in(path: Path) -> list[tuple[str, bool]]:
+    """Return what a module imports."""
+    return list(imports(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def belongs(name: str, packages: set[str]) -> bool:
     """Tell whether a name lies in one of some packages."""
     return any(name == package or name.startswith(f"{package}.") for package in packages)
@@ -72,3 +80,17 @@ def test_importing_brings_in_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert not HEAVY & {name.split(".")[0] for name in done.stdout.split()}
+
+
+def test_one_table_alone_imports_by_name() -> None:
+    # A name in a string goes past the arrows; so there is one table of them, and it says who provides what.
+    users = [path for path in MODULES if any(name.startswith("importlib") for name, _ in names_in(path))]
+    assert [path.name for path in users if room(path) not in {"io", "cli"}] == ["_providers.py"]
+    assert all(module.split(".")[1] == "io" for module in PROVIDERS.values())
+
+
+def test_the_provider_of_files_gives_all_that_pixel_maps_ask_for() -> None:
+    for name, function in inspect.getmembers(PixelMapFiles, inspect.isfunction):
+        if not name.startswith("_"):
+            asked = list(inspect.signature(function).parameters)[1:]
+            assert list(inspect.signature(getattr(provider("pixel_map_files"), name)).parameters) == asked

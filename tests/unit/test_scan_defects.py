@@ -5,8 +5,10 @@ Those of the fits and of the arrays stand with the tests of fits and arrays.
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from pixtrace.exceptions import DataError
@@ -231,8 +233,8 @@ def test_16_frames_outside_have_no_index_and_emptiness_is_that_of_the_cells() ->
     assert model.is_valid()
     n_maps, n_cells = 4, int(np.prod(model.shape))
     block = model.need_block().stack
-    planes = [block.data, block.weight, block.exposure, block.flag]
-    assert model.get_pixel_footprint() * n_cells == sum(plane.nbytes for plane in planes)
+    planes: list[npt.NDArray[Any]] = [block.data, block.weight, block.exposure, block.flag]
+    assert model.get_pixel_footprint() * n_cells == sum(int(plane.nbytes) for plane in planes)
     assert model.base_footprint(n_cells) == block.base.nbytes
     model.clear_content()
     assert len(model.pixel_maps) == n_maps

@@ -234,6 +234,7 @@ def test_units_of_work(number: int) -> None:
     k = NUMBERS.index(number)
     frames = scan[0].frames
     ones = np.ones(frames.data.shape)
+    assert frames.map_index is not None
     samples = (NUMBERS, frames.data, ones, 100.0 * ones, DT, np.repeat(frames.map_index, 4, axis=2))
     fixed, found = PixelMap.parallel_safe_add_points((model.template, {}, *samples), k)
     assert fixed == number

@@ -136,7 +136,7 @@ class PixelFits:
         """Return fits one after the other."""
         columns = [entry.name for entry in fields(PixelFits) if entry.name != "method"]
         whole = {"fixed_index", "flag", "dof", "n_cells"}
-        joined = {
+        joined: dict[str, Any] = {
             name: np.concatenate(
                 [np.zeros(0, np.int64 if name in whole else np.float64), *(getattr(part, name) for part in parts)]
             )

@@ -96,7 +96,7 @@ class Frames:
         if flag is not None:
             self.flag[...] = self._bits(flag, "flag", (n_frames,), np.iinfo(np.int32).max)
         self.sample_flag = self._sample_flags(sample_flag, copy=copy)
-        self.valid = np.isfinite(self._offset).all(axis=0)
+        self.valid: npt.NDArray[np.bool_] = np.asarray(np.isfinite(self._offset).all(axis=0))
         if valid is not None:
             usable = np.asarray(valid, dtype=bool)
             check_shape(usable, (n_frames,), "valid", "data")

@@ -35,8 +35,8 @@ class ModelState:
     def __init__(self, info: Any = None, reduction: Any = None) -> None:
         if info is None:
             info = reduction.info if reduction is not None else Info()
-        self.info = info
-        self.reduction = reduction
+        self.info: Any = info
+        self.reduction: Any = reduction
         self.scans: list[Any] = []
         self.block: MapBlock | None = None
         self.generation = 0
@@ -189,7 +189,7 @@ class ModelState:
         from astropy import units
 
         name = getattr(self.info.instrument, "data_unit", None) or "count"
-        return 1.0 * units.Unit({"counts": "count"}.get(str(name), name), parse_strict="warn")
+        return 1.0 * units.Unit({"counts": "count"}.get(str(name), str(name)))
 
     def copy(self, with_contents: bool = True) -> Self:
         """Return a copy: options and maps of its own, the same scans and reduction.
@@ -300,9 +300,9 @@ class ModelState:
         """Tell whether there is data in any map."""
         return not self.is_empty()
 
-    def get_map_2d(self) -> None:
+    def get_map_2d(self) -> Any:
         """Return None: there is not one map, but one for each pixel."""
-        return
+        return None  # noqa: RET501 - it is an answer
 
     def set_parallel(self, threads: int) -> None:
         """Set the number of threads.

@@ -271,7 +271,9 @@ class PixelMap(ModelPoints):
         cells = np.asarray(indices)
         cells = cells[..., column] if cells.shape[2] > 1 else cells
         found.block.stack.accumulate(
-            *(np.asarray(values)[:, column] for values in (data, gains, weights)),
+            np.asarray(data)[:, column],
+            np.asarray(gains)[:, column],
+            np.asarray(weights)[:, column],
             cells,
             float(dt),
             pixels=[found.block.row(fixed_index)],

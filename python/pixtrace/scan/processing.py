@@ -110,7 +110,8 @@ def _source_size(block: MapBlock) -> float:
     return point_size(block.info) if size is None else float(size)
 
 
-def _filter(block: MapBlock, rows: list[int]) -> None:
+def _filter(block: MapBlock, rows: list[int], *, final: bool) -> None:
+    """Subtract the large scales; of a whole round with bright cells left out, and with a correction."""
     configuration = block.configuration
     if not setting(configuration, "source.filter"):
         return
@@ -118,8 +119,8 @@ def _filter(block: MapBlock, rows: list[int]) -> None:
     fwhm = setting(configuration, "source.filter.fwhm")
     fwhm = AUTO_FILTER * size if fwhm is None or fwhm == "auto" else float(fwhm)
     kind = setting(configuration, "source.filter.type")
-    blank = setting(configuration, "source.filter.blank")
-    block.stack.filter(fwhm, blank=blank, kind=kind, beam=size, pixels=rows)
+    blank = setting(configuration, "source.filter.blank") if final else None
+    block.stack.filter(fwhm, blank=blank, kind=kind, beam=size if final else None, pixels=rows)
     _brief(block, rows, f"filter({kind})")
 
 
@@ -152,7 +153,7 @@ def process_scan(block: MapBlock, rows: list[int]) -> npt.NDArray[np.float64]:
     if setting(configuration, "source.despike"):
         stack.despike(setting(configuration, "source.despike.level"), pixels=rows)
         _brief(block, rows, "despike")
-    _filter(block, rows)
+    _filter(block, rows, final=False)
     if not (block.enable_weighting and setting(configuration, "weighting.scans")):
         return np.ones(len(rows))
     chi2 = np.asarray(stack.chi2(robust=setting(configuration, "weighting.scans.method") == "robust", pixels=rows))
@@ -186,7 +187,7 @@ def process(block: MapBlock, rows: list[int]) -> None:
             alike = [row for row in rows if block.notes[numbers[row]].smoothing == fwhm]
             stack.smooth_to(fwhm, pixels=alike)
             _brief(block, alike, f"smooth {fwhm:.1f}")
-    _filter(block, rows)
+    _filter(block, rows, final=True)
     _clip(block, rows)
     if setting(configuration, "source.mem"):
         stack.mem_correct(setting(configuration, "source.mem.lambda"), pixels=rows)
