@@ -201,7 +201,7 @@ def test_constants_must_be_positive(name: str, value: float) -> None:
 
 
 def test_constants_may_have_units() -> None:
-    instrument = Instrument(sampling_interval=5.0 * units.ms, resolution=0.1 * units.arcmin)  # type: ignore[arg-type]
+    instrument = Instrument(sampling_interval=5.0 * units.ms, resolution=0.1 * units.arcmin)
     assert instrument.sampling_interval == pytest.approx(0.005)
     assert instrument.get_point_size() == pytest.approx(6.0)
 

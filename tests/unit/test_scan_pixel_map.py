@@ -376,3 +376,22 @@ def test_a_state_can_go_on() -> None:
     for number, found in second.pixel_maps.items():
         np.testing.assert_allclose(found.map.data, whole.pixel_maps[number].map.data, atol=1e-12)
         assert found.integration_time == pytest.approx(600 * DT)
+
+
+def test_a_table_leaves_the_channels_alone() -> None:
+    scan = make_scan(2000, noise=0.02)
+    table = make_maps(scan).get_pixel_table()
+    assert np.isfinite(table.x).all()
+    assert (scan.channels.position.value == 0).all()
+    assert (scan.channels.coupling == 1).all()
+
+
+def test_a_reduction_takes_the_constants_of_its_first_scan() -> None:
+    scan = make_scan(100)
+    reduction = Reduction()
+    reduction.add_scan(scan)
+    assert reduction.info is scan.info
+    assert reduction.size == 1
+    source = reduction.make_maps()
+    assert reduction.make_maps() is source
+    assert source.integration_time == pytest.approx(100 * DT)

@@ -56,7 +56,7 @@ def _folder(path: str | os.PathLike[str]) -> Path:
 def write(source: PixelMap, path: str | os.PathLike[str]) -> list[Path]:
     """Write the maps that the option ``pixelmap.writemaps`` asks for, levelled and reweighted, and the pixel data.
 
-    The maps themselves stay as they are.
+    Positions and couplings go to the channels of the first scan too. The maps themselves stay as they are.
 
     Parameters
     ----------
@@ -78,6 +78,8 @@ def write(source: PixelMap, path: str | os.PathLike[str]) -> list[Path]:
         If a file cannot be written.
     """
     folder = _folder(path)
+    if source.scans:
+        source.calculate_pixel_data(smooth=False)
     files = [_write_map(source, number, folder) for number in _wanted(source)]
     return [*files, *write_pixel_data(source, folder)]
 

@@ -155,10 +155,6 @@ class MapBlock:
             setattr(other, name, getattr(self, name))
         return other
 
-    def is_sums(self, row: int) -> bool:
-        """Tell whether a map holds sums that have not been divided by their weights."""
-        return str(self.stack.content[row]) == "sums"
-
     def end_accumulation(self, rows: list[int] | None = None, *, given: bool = False) -> None:
         """Divide sums by their weights, once; with `given` also what came in as arrays."""
         words = {"sums", "given"} if given else {"sums"}

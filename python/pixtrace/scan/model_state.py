@@ -302,7 +302,7 @@ class ModelState:
 
     def get_map_2d(self) -> Any:
         """Return None: there is not one map, but one for each pixel."""
-        return None  # noqa: RET501 - it is an answer
+        return None
 
     def set_parallel(self, threads: int) -> None:
         """Set the number of threads.

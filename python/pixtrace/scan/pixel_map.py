@@ -132,10 +132,15 @@ class PixelMap(ModelPoints):
         if channels is None:
             msg = "there is no scan whose channels could be measured; call `create_from` first"
             raise DataError(msg)
+        pixels, numbers = self._unflagged(channels)
+        self._fits = self.fit_pixels(numbers, smooth=smooth)
+        apply_fits(self._fits, pixels, self.map_coupling)
+
+    def _unflagged(self, channels: Any) -> tuple[Any, list[int]]:
+        """Return the group of channels without flags, and the numbers of those that have a map."""
         pixels = channels.get_mapping_pixels(keep_flag=0)
         fixed, _ = access.channel_columns(pixels)
-        self._fits = self.fit_pixels([int(number) for number in fixed if int(number) in self.pixel_maps], smooth=smooth)
-        apply_fits(self._fits, pixels, self.map_coupling)
+        return pixels, [int(number) for number in fixed if int(number) in self.pixel_maps]
 
     def fit_pixels(self, fixed_indices: list[int] | None = None, *, smooth: bool = False) -> PixelFits:
         """Find the source in maps, by the option ``pointing.method``.
@@ -170,6 +175,8 @@ class PixelMap(ModelPoints):
     def get_pixel_table(self) -> PixelTable:
         """Return everything that is known of each pixel, measured now if that was not done since the maps changed.
 
+        The channels stay as they are; `calculate_pixel_data` puts positions and couplings there.
+
         Returns
         -------
         PixelTable
@@ -177,10 +184,8 @@ class PixelMap(ModelPoints):
             were not are NaN, and the flag says why. Without scans, one row for each map.
         """
         if self._fits is None:
-            if self._first_channels() is None:
-                self._fits = self.fit_pixels()
-            else:
-                self.calculate_pixel_data()
+            channels = self._first_channels()
+            self._fits = self.fit_pixels(None if channels is None else self._unflagged(channels)[1])
         return make_pixel_table(self)
 
     def write(self, path: str | os.PathLike[str]) -> list[Path]:

@@ -39,6 +39,7 @@ class Reduction:
 
     def __init__(self, info: Info | None = None, scans: Sequence[Scan] = ()) -> None:
         self.scans: list[Scan] = list(scans)
+        self._is_given = info is not None
         self.info = info or (self.scans[0].info if self.scans else Info())
         self.source: PixelMap | None = None
 
@@ -57,6 +58,8 @@ class Reduction:
 
     def add_scan(self, scan: Scan) -> None:
         """Add a scan; maps that were made before do not know it."""
+        if not self.scans and not self._is_given:
+            self.info = scan.info
         self.scans.append(scan)
 
     def init_source_model(self) -> PixelMap:
