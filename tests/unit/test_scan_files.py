@@ -8,7 +8,7 @@ import pytest
 from pixtrace.exceptions import FileReadError, OutputError, ParameterError
 from pixtrace.io.pixel_map_files import core_name
 from pixtrace.io.pixel_table import read_pixel_table
-from pixtrace.io.pixelmap_fits import read_pixel_fits
+from pixtrace.io.pixelmap_fits_read import read_pixel_fits
 from pixtrace.io.rcp import read_rcp
 from pixtrace.scan import PixelMap
 from tests.strategies.scans import POSITIONS, make_maps, make_scan
