@@ -57,14 +57,14 @@ def case(request: pytest.FixtureRequest) -> Any:
     return load_pixelmap(request.param)
 
 
-def assert_state(model: PixelMap, case: Case, prefix: str) -> None:
+def assert_state(model: PixelMap, case: Case, prefix: str, *, rtol: float = RTOL) -> None:
     for k, found in enumerate(model.pixel_maps.values()):
         valid = case[f"{prefix}_valid"][k]
         np.testing.assert_array_equal(found.map.valid, valid)
         for name in ("data", "weight", "exposure"):
             expected: npt.NDArray[np.float64] = case[f"{prefix}_{name}"][k][valid]
             scale = float(np.abs(expected).max())
-            np.testing.assert_allclose(getattr(found.map, name)[valid], expected, rtol=RTOL, atol=RTOL * scale)
+            np.testing.assert_allclose(getattr(found.map, name)[valid], expected, rtol=rtol, atol=rtol * scale)
         np.testing.assert_array_equal(found.map.flag[valid], case[f"{prefix}_flag"][k][valid])
 
 
@@ -117,3 +117,44 @@ def test_positions_and_couplings(case: Case) -> None:
     atol = 1e-4 * float(case["resolution"])
     np.testing.assert_allclose(scan.channels.position.value, case["position"], atol=atol)
     np.testing.assert_allclose(scan.channels.coupling, case["coupling"], rtol=1e-4)
+
+
+def test_a_raw_scan_from_its_offsets_to_its_maps() -> None:
+    # Frames as the reference read them; the pixels whose signals are there. They are kept in single precision.
+    case = load_pixelmap("scan_result")
+    column = {int(number): k for k, number in enumerate(case["integration_fixed_index"])}
+    chosen = [column[int(number)] for number in case["map_pixels"]]
+    exposures = case["add_exposure"]
+    info = Info(Instrument(sampling_interval=float(exposures[exposures > 0].min()), resolution=10.0), {"grid": 5.0})
+    channels = Channels(
+        case["map_pixels"],
+        variance=case["integration_variance"][chosen],
+        gain=case["integration_source_gain"][chosen],
+    )
+    scan = Scan.from_arrays(
+        case["frame_data"],
+        None,
+        case["horizontal_offset"],
+        channels,
+        info=info,
+        gain=float(case["integration_gain"]),
+        valid=case["frame_valid"],
+        flag=case["frame_flag"],
+        relative_weight=case["relative_weight"],
+        transmission=case["frame_source_gain"],
+    )
+    model = PixelMap(info)
+    model.create_from([scan])
+    assert model.shape == tuple(case["shape"])
+    assert model.grid is not None
+    np.testing.assert_array_equal(model.grid.reference_index, case["reference_index"])
+    frames = scan[0].frames
+    assert frames.map_index is not None
+    assert frames.map_position is not None
+    clear = np.abs(frames.map_position - np.floor(frames.map_position) - 0.5).min(axis=0) > 1e-7
+    mapped = clear & frames.valid
+    np.testing.assert_array_equal(frames.map_index[:, mapped], case["map_index"][:, mapped])
+    model.add_scans()
+    assert_state(model, case, "add", rtol=1e-6)
+    model.process()
+    assert_state(model, case, "process", rtol=1e-6)
