@@ -98,6 +98,10 @@ class MapStack:
         return len(self.pixel_ids)
 
     @property
+    def has_base(self) -> bool:
+        return True
+
+    @property
     def valid(self) -> npt.NDArray[np.bool_]:
         weighed = np.isfinite(self.weight) & (self.weight > 0)
         valid: npt.NDArray[np.bool_] = ~np.isnan(self.data) & ((self.flag & DISCARD) == 0) & weighed

@@ -13,6 +13,9 @@ from tests.reference import Case, load_pixelmap, pixelmap_names
 RTOL = 1e-9
 #: The reference's figures for the pixelisation rest on 1.0645; six digits are what they have in common with ours.
 FWHM_RTOL = 1e-4
+#: Filtered by convolution with a wide kernel, which the reference does on a coarse grid and splines: a hundredth of the
+#: peak is as far as its own README says that it agrees with the definition.
+COARSE = {"process_5": 0.01}
 
 
 def options_of(case: Case) -> dict[str, Any]:
@@ -56,6 +59,10 @@ def test_processing(name: str) -> None:
         for plane in ("data", "weight", "exposure"):
             expected = case[f"out_{plane}"][number][valid]
             scale = float(np.abs(expected).max())
+            if plane == "data" and name in COARSE:
+                differ = np.abs(getattr(found.map, plane)[valid] - expected) / scale
+                assert differ.max() < COARSE[name]
+                continue
             np.testing.assert_allclose(getattr(found.map, plane)[valid], expected, rtol=RTOL, atol=RTOL * scale)
         np.testing.assert_array_equal(found.is_masked(), case["out_masked"][number])
         assert found.map.smoothing_fwhm == pytest.approx(columns[number, 1], rel=FWHM_RTOL)

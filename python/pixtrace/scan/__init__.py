@@ -15,6 +15,7 @@ from pixtrace.scan.configuration import Configuration
 from pixtrace.scan.fits import PixelFit, PixelFits
 from pixtrace.scan.flags import ChannelFlag, FitFlag, FrameFlag, MapFlag, SampleFlag
 from pixtrace.scan.frames import Frames
+from pixtrace.scan.gaussian_fits import GaussianFits
 from pixtrace.scan.info import Info, Instrument
 from pixtrace.scan.integration import Dependents, Integration
 from pixtrace.scan.intensity_map import IntensityMap
@@ -22,9 +23,11 @@ from pixtrace.scan.map_view import MapView
 from pixtrace.scan.pixel_map import PixelMap
 from pixtrace.scan.projection import MapGrid
 from pixtrace.scan.reduction import Reduction
+from pixtrace.scan.samples import SamplePoints, get_delta_sync_parms, get_sample_points
 from pixtrace.scan.scan import Scan
 from pixtrace.scan.stack import MapStack
-from pixtrace.scan.tables import PixelTable
+from pixtrace.scan.state import PixelMapState
+from pixtrace.scan.tables import PixelTable, RcpTable
 
 __all__ = [
     "ChannelFlag",
@@ -35,6 +38,7 @@ __all__ = [
     "FitFlag",
     "FrameFlag",
     "Frames",
+    "GaussianFits",
     "Info",
     "Instrument",
     "Integration",
@@ -46,8 +50,13 @@ __all__ = [
     "PixelFit",
     "PixelFits",
     "PixelMap",
+    "PixelMapState",
     "PixelTable",
+    "RcpTable",
     "Reduction",
     "SampleFlag",
+    "SamplePoints",
     "Scan",
+    "get_delta_sync_parms",
+    "get_sample_points",
 ]

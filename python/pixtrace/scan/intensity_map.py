@@ -71,7 +71,10 @@ class IntensityMap:
         block.check_grid(self.block)
         (row,) = block.add([fixed_index])
         ours, theirs, source = block.stack, self.block.stack, self._row
-        for name in ("data", "weight", "exposure", "flag", "base"):
+        planes = ["data", "weight", "exposure", "flag"]
+        if ours.has_base or theirs.has_base:
+            planes.append("base")
+        for name in planes:
             getattr(ours, name)[row] = getattr(theirs, name)[source]
         for name in _RECORDS:
             values = np.array(getattr(ours, name), dtype=np.float64)
@@ -193,6 +196,8 @@ class IntensityMap:
 
     def add_base(self) -> None:
         """Add the map of the round before, where there was one, to the means."""
+        if not self.block.stack.has_base:
+            return
         valid = self.map.valid & ~np.isnan(self.base)
         self.map.data[valid] += self.base[valid]
 

@@ -12,7 +12,7 @@ from pixtrace.scan._units import as_seconds
 from pixtrace.scan.configuration import setting
 from pixtrace.scan.integration import Dependents
 from pixtrace.scan.model_geometry import ModelGeometry
-from pixtrace.scan.stack import get_delta_sync_parms
+from pixtrace.scan.samples import get_delta_sync_parms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

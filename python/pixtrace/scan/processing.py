@@ -13,6 +13,7 @@ import numpy as np
 
 from pixtrace.scan._units import as_arcsec, as_seconds
 from pixtrace.scan.configuration import setting
+from pixtrace.scan.flags import MapFlag
 from pixtrace.scan.options import SMOOTHING_WORDS
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from pixtrace.scan.block import MapBlock
     from pixtrace.scan.projection import MapGrid
+    from pixtrace.scan.stack import MapStack
 
 __all__ = [
     "pixelization_fwhm",
@@ -36,6 +38,8 @@ GAUSSIAN_SIDE = 1.0644670194312262
 #: The large scales of a filter that is left to choose its own, in sizes of the source.
 AUTO_FILTER = 5.0
 MIN_NEIGHBORS = 2
+#: Median of chi2 of one degree of freedom, to the digits of the reference.
+MEDIAN_CHI2 = 0.454937
 
 
 def pixelization_fwhm(grid: MapGrid) -> float:
@@ -111,7 +115,10 @@ def _source_size(block: MapBlock) -> float:
 
 
 def _filter(block: MapBlock, rows: list[int], *, final: bool) -> None:
-    """Subtract the large scales; of a whole round with bright cells left out, and with a correction."""
+    """Subtract the large scales; of a whole round with bright cells left out, and what that took given back.
+
+    As in the reference, nothing is given back where no cells are left out.
+    """
     configuration = block.configuration
     if not setting(configuration, "source.filter"):
         return
@@ -120,7 +127,7 @@ def _filter(block: MapBlock, rows: list[int], *, final: bool) -> None:
     fwhm = AUTO_FILTER * size if fwhm is None or fwhm == "auto" else float(fwhm)
     kind = setting(configuration, "source.filter.type")
     blank = setting(configuration, "source.filter.blank") if final else None
-    block.stack.filter(fwhm, blank=blank, kind=kind, beam=size if final else None, pixels=rows)
+    block.stack.filter(fwhm, blank=blank, kind=kind, beam=None if blank is None else size, pixels=rows)
     _brief(block, rows, f"filter({kind})")
 
 
@@ -142,11 +149,12 @@ def process_scan(block: MapBlock, rows: list[int]) -> npt.NDArray[np.float64]:
     """
     stack, configuration = block.stack, block.configuration
     block.end_accumulation(rows, given=True)
-    valid = stack.valid
-    for row in rows:
-        prior = stack.base[row]
-        add = valid[row] & ~np.isnan(prior)
-        stack.data[row][add] += prior[add]
+    if stack.has_base:
+        valid = stack.valid
+        for row in rows:
+            prior = stack.base[row]
+            add = valid[row] & ~np.isnan(prior)
+            stack.data[row][add] += prior[add]
     if block.enable_level:
         stack.level(robust=True, pixels=rows)
         _brief(block, rows, "level")
@@ -156,10 +164,22 @@ def process_scan(block: MapBlock, rows: list[int]) -> npt.NDArray[np.float64]:
     _filter(block, rows, final=False)
     if not (block.enable_weighting and setting(configuration, "weighting.scans")):
         return np.ones(len(rows))
-    chi2 = np.asarray(stack.chi2(robust=setting(configuration, "weighting.scans.method") == "robust", pixels=rows))
+    robust = setting(configuration, "weighting.scans.method") == "robust"
+    chi2 = np.array([_significance_variance(stack, row, robust=robust) for row in rows])
     good = np.isfinite(chi2) & (chi2 > 0)
     weights: npt.NDArray[np.float64] = np.divide(1.0, chi2, out=np.zeros(len(rows)), where=good)
     return weights
+
+
+def _significance_variance(stack: MapStack, row: int, *, robust: bool) -> float:
+    """Return the variance of the signal to noise of a map; robust: from the plain median of its squares."""
+    data, weight = stack.data[row], stack.weight[row]
+    kept = (stack.flag[row] & np.uint8(MapFlag.DISCARD)) == 0
+    valid = ~np.isnan(data) & kept & (weight > 0) & np.isfinite(weight)
+    if not valid.any():
+        return math.nan
+    squares = data[valid] ** 2 * weight[valid]
+    return float(np.median(squares)) / MEDIAN_CHI2 if robust else float(squares.mean())
 
 
 def process(block: MapBlock, rows: list[int]) -> None:
