@@ -64,17 +64,17 @@ class StackLike(MapPlanes, Protocol):
     """The part of a `MapStack` that its state consists of."""
 
     @property
-    def pixel_ids(self) -> Any:  # noqa: ANN401 - integers in any container
+    def pixel_ids(self) -> Any:
         """Number of each map's pixel."""
         ...
 
     @property
-    def resolution(self) -> Any:  # noqa: ANN401
+    def resolution(self) -> Any:
         """Size of a cell, (x, y)."""
         ...
 
     @property
-    def reference_index(self) -> Any:  # noqa: ANN401
+    def reference_index(self) -> Any:
         """Map index of the reference position, (x, y)."""
         ...
 
@@ -231,7 +231,7 @@ class PixelMapState:
         return int(self.data.shape[0])
 
     @classmethod
-    def of_stack(cls, stack: StackLike, **rest: Any) -> Self:  # noqa: ANN401 - the other attributes
+    def of_stack(cls, stack: StackLike, **rest: Any) -> Self:
         """Return the state of a stack of maps; its arrays are those of the stack.
 
         Parameters
@@ -263,7 +263,7 @@ class PixelMapState:
             **rest,
         )
 
-    def restore(self, stack: Any) -> None:  # noqa: ANN401 - a MapStack, whose attributes can be set
+    def restore(self, stack: Any) -> None:
         """Bring a stack of as many maps of the same shape into this state.
 
         Planes that the stack has already, because the state was read into it, are not copied.

@@ -67,7 +67,7 @@ class PixelColumn:
         return {"index": _UNKNOWN_INDEX, "count": 0.0}.get(self.kind, np.nan)
 
 
-def _column(name: str, kind: Any, description: str) -> PixelColumn:  # noqa: ANN401 - one of the literals
+def _column(name: str, kind: Any, description: str) -> PixelColumn:
     return PixelColumn(name=name, kind=kind, description=description)
 
 
@@ -102,7 +102,7 @@ PIXEL_COLUMNS = (
 )
 
 
-def _missing() -> Any:  # noqa: ANN401 - stands for an array of any type until the number of pixels is known
+def _missing() -> Any:
     """Return what stands for a column that was not given."""
     return None
 
@@ -265,7 +265,7 @@ class PixelTable:
         """
         return np.isfinite(self.x) & np.isfinite(self.y)
 
-    def but(self, **changes: Any) -> PixelTable:  # noqa: ANN401 - any attribute
+    def but(self, **changes: Any) -> PixelTable:
         """Return a copy with some attributes changed.
 
         Parameters
@@ -362,7 +362,7 @@ class RcpTable:
         if bad.size:
             msg = f"pixel {index[bad[0]]} has an infinite gain; expected a number, or NaN if it is unknown"
             raise DataError(msg)
-        given = getattr(self, "unmeasured")  # noqa: B009 - not typed as the None that it may still be
+        given = getattr(self, "unmeasured")
         others = np.empty(0, np.int64) if given is None else _whole(given, "unmeasured")
         object.__setattr__(self, "unmeasured", others)
         object.__setattr__(self, "header", tuple(self.header))
