@@ -1,6 +1,7 @@
 """What a stack of pixel maps does, told in loops: the slow twin of `pixtrace.scan.MapStack`.
 
 It follows the definitions, one map, one frame, one cell at a time, and has the same methods as far as they are here.
+There is only one thread: `n_threads` goes unheard.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class MapStack:
     def n_valid(self) -> npt.NDArray[np.int64]:
         return np.asarray(self.valid.sum(axis=(1, 2)))
 
-    def count_points(self) -> int:
+    def count_points(self, **_: object) -> int:
         return int(self.valid.sum())
 
     def _rows(self, pixels: Sequence[int] | None) -> list[int]:
@@ -206,7 +207,7 @@ class MapStack:
                     continue
                 self._add(row, iy, ix, *sample, dt)
 
-    def end_accumulation(self, *, pixels: Sequence[int] | None = None) -> None:
+    def end_accumulation(self, *, pixels: Sequence[int] | None = None, **_: object) -> None:
         for row in self._rows(pixels):
             if self.content[row] != "means":
                 weight = self.weight[row]
@@ -216,7 +217,7 @@ class MapStack:
     def _sums_of(self, other: MapStack, k: int) -> FloatArray:
         return other.data[k] * other.weight[k] if other.content[k] == "means" else other.data[k]
 
-    def merge_accumulate(self, other: MapStack, *, pixels: Sequence[int] | None = None) -> None:
+    def merge_accumulate(self, other: MapStack, *, pixels: Sequence[int] | None = None, **_: object) -> None:
         for k, row in enumerate(self._rows(pixels)):
             self._to_sums(row)
             valid = other.valid[k]
@@ -227,7 +228,9 @@ class MapStack:
             self.smoothing_fwhm[row] = max(self.smoothing_fwhm[row], other.smoothing_fwhm[k])
             self.filter_fwhm[row] = np.fmin(self.filter_fwhm[row], other.filter_fwhm[k])
 
-    def add_model_data(self, other: MapStack, weight: float = 1.0, *, pixels: Sequence[int] | None = None) -> None:
+    def add_model_data(
+        self, other: MapStack, weight: float = 1.0, *, pixels: Sequence[int] | None = None, **_: object
+    ) -> None:
         for k, row in enumerate(self._rows(pixels)):
             self._to_sums(row)
             valid = other.valid[k]
@@ -241,7 +244,7 @@ class MapStack:
         for row in self._rows(pixels):
             self.base[row] = np.where(self.valid[row], self.data[row], np.nan)
 
-    def level(self, robust: bool = True, *, pixels: Sequence[int] | None = None) -> FloatArray:  # noqa: FBT002
+    def level(self, robust: bool = True, *, pixels: Sequence[int] | None = None, **_: object) -> FloatArray:  # noqa: FBT002
         levels = []
         for row in self._rows(pixels):
             valid = self.valid[row]
@@ -251,7 +254,7 @@ class MapStack:
             levels.append(level)
         return np.array(levels)
 
-    def chi2(self, robust: bool = True, *, pixels: Sequence[int] | None = None) -> FloatArray:  # noqa: FBT002
+    def chi2(self, robust: bool = True, *, pixels: Sequence[int] | None = None, **_: object) -> FloatArray:  # noqa: FBT002
         result = []
         for row in self._rows(pixels):
             valid = self.valid[row]
@@ -266,7 +269,7 @@ class MapStack:
                 )
         return np.array(result)
 
-    def reweight(self, robust: bool = True, *, pixels: Sequence[int] | None = None) -> FloatArray:  # noqa: FBT002
+    def reweight(self, robust: bool = True, *, pixels: Sequence[int] | None = None, **_: object) -> FloatArray:  # noqa: FBT002
         factors = []
         for row in self._rows(pixels):
             chi2 = float(self.chi2(robust, pixels=[row])[0])
@@ -283,6 +286,7 @@ class MapStack:
         sign: str | int = "+",
         *,
         pixels: Sequence[int] | None = None,
+        **_: object,
     ) -> None:
         direction = {"+": 1, "-": -1, "0": 0}[sign] if isinstance(sign, str) else sign
         n_y, n_x = self.shape

@@ -161,7 +161,7 @@ class MapBlock:
         content = self.stack.content
         chosen = [row for row in (range(len(self)) if rows is None else rows) if str(content[row]) in words]
         if chosen:
-            self.stack.end_accumulation(pixels=chosen)
+            self.stack.end_accumulation(pixels=chosen, n_threads=self.n_threads)
 
     def check_grid(self, other: MapBlock) -> None:
         """Complain unless another block has the same cells.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PixelFit", "PixelFits", "fit_maps"]
 
-#: Maps that are copied at a time where a fit needs them smoothed or levelled: the maps themselves stay as they are.
+#: Maps that are copied at a time where a fit needs them smoothed: the maps themselves stay as they are.
 COPIES = 64
 _X, _Y, _AMPLITUDE, _MAJOR, _MINOR, _ANGLE, _LEVEL = range(7)
 
@@ -181,27 +181,30 @@ def fit_maps(
     configuration = block.configuration
     chosen = str(setting(configuration, "pointing.method") if method is None else method)
     numbers = [int(number) for number in fixed_indices]
-    if chosen == "gaussian" and smooth_fwhm is None:
-        return _gaussian(block, block.rows(numbers), numbers, point_size)
-    parts = []
+    if degree is None:
+        degree = int(setting(configuration, "pointing.degree"))
+    if reduce_degrees is None:
+        reduce_degrees = bool(setting(configuration, "pointing.reduce_degrees"))
+    spline = (degree, reduce_degrees, level)
+    if smooth_fwhm is None:
+        return _fit(block, numbers, chosen, point_size, spline)
+    parts: list[PixelFits] = []
     for first in range(0, len(numbers), COPIES):
         some = numbers[first : first + COPIES]
         copy = block.select(some)
-        rows = list(range(len(some)))
-        copy.end_accumulation(rows)
-        if smooth_fwhm is not None:
-            copy.stack.smooth_to(smooth_fwhm, pixels=rows)
-        if chosen == "gaussian":
-            parts.append(_gaussian(copy, rows, some, point_size))
-            continue
-        if level:
-            copy.stack.level(robust=True, pixels=rows)
-        if degree is None:
-            degree = int(setting(configuration, "pointing.degree"))
-        if reduce_degrees is None:
-            reduce_degrees = bool(setting(configuration, "pointing.reduce_degrees"))
-        parts.append(_peak(copy, rows, some, chosen, degree, reduce_degrees=reduce_degrees))
+        copy.end_accumulation()
+        copy.stack.smooth_to(smooth_fwhm, n_threads=block.n_threads)
+        parts.append(_fit(copy, some, chosen, point_size, spline))
     return PixelFits.join(parts, chosen)
+
+
+def _fit(
+    block: MapBlock, numbers: list[int], method: str, point_size: float | None, spline: tuple[int, bool, bool]
+) -> PixelFits:
+    rows = block.rows(numbers)
+    if method == "gaussian":
+        return _gaussian(block, rows, numbers, point_size)
+    return _peak(block, rows, numbers, method, point_size, spline)
 
 
 def _gaussian(block: MapBlock, rows: list[int], numbers: list[int], point_size: float | None) -> PixelFits:
@@ -214,15 +217,13 @@ def _gaussian(block: MapBlock, rows: list[int], numbers: list[int], point_size: 
     )
     position, fwhm, covariance = (np.asarray(getattr(found, name)) for name in ("position", "fwhm", "covariance"))
     error = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-    # The fit measures in cells of the plane of the map; the focal plane is that plane put back on the sphere.
-    size, reference = np.array(block.grid.resolution), np.array(block.grid.reference_index)
-    offset = block.grid.offset_of((position / size + reference).T).value
+    x, y = _on_focal_plane(block, position)
     return PixelFits(
         method="gaussian",
         fixed_index=np.array(numbers, dtype=np.int64),
         flag=np.asarray(found.flags).astype(np.int64),
-        x=offset[0],
-        y=offset[1],
+        x=x,
+        y=y,
         x_error=error[:, _X],
         y_error=error[:, _Y],
         peak=np.asarray(found.amplitude),
@@ -242,35 +243,42 @@ def _gaussian(block: MapBlock, rows: list[int], numbers: list[int], point_size: 
 
 
 def _peak(
-    block: MapBlock, rows: list[int], numbers: list[int], method: str, degree: int, *, reduce_degrees: bool
+    block: MapBlock,
+    rows: list[int],
+    numbers: list[int],
+    method: str,
+    point_size: float | None,
+    spline: tuple[int, bool, bool],
 ) -> PixelFits:
-    n = len(numbers)
-    found = block.stack.fit_peaks(
+    degree, reduce_degrees, level = spline
+    found = block.stack.find_peaks(
         pixels=rows,
         method=method,
-        lsq=bool(setting(block.configuration, "pointing.lsq")),
+        has_fit=bool(setting(block.configuration, "pointing.lsq")),
         degree=degree,
         reduce_degrees=reduce_degrees,
         significance=float(setting(block.configuration, "pointing.significance")),
+        beam_fwhm=0.0 if point_size is None else point_size,
+        is_levelled=level,
         n_threads=block.n_threads,
     )
+    n = len(numbers)
     unknown = np.full(n, np.nan)
-    center = np.asarray(found.center_index)
-    offset = block.grid.offset_of(center.T).value
-    weight = np.asarray(found.peak_weight)
-    peak_error = np.sqrt(np.divide(1.0, weight, out=np.full(n, np.nan), where=weight > 0))
-    fwhm = np.asarray(found.fwhm)
-    stretch = np.sqrt((1.0 + np.asarray(found.elongation)) / (1.0 - np.asarray(found.elongation)))
-    ok = np.asarray(found.ok, dtype=bool)
+    x, y = _on_focal_plane(block, np.asarray(found.position))
+    weight, peak = np.asarray(found.peak_weight), np.asarray(found.peak)
+    elongation, fwhm = np.asarray(found.elongation), np.asarray(found.fwhm)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        peak_error = np.where(weight > 0, weight**-0.5, np.nan)
+        stretch = np.sqrt((1.0 + elongation) / (1.0 - elongation))
     return PixelFits(
         method=method,
         fixed_index=np.array(numbers, dtype=np.int64),
-        flag=np.where(ok, 0, int(FitFlag.NOT_SIGNIFICANT)).astype(np.int64),
-        x=offset[0],
-        y=offset[1],
+        flag=np.where(np.isnan(peak), int(FitFlag.NOT_SIGNIFICANT), 0).astype(np.int64),
+        x=x,
+        y=y,
         x_error=unknown,
         y_error=unknown,
-        peak=np.asarray(found.peak),
+        peak=peak,
         peak_error=peak_error,
         fwhm_major=fwhm * stretch,
         fwhm_minor=fwhm / stretch,
@@ -282,5 +290,11 @@ def _peak(
         level_error=unknown,
         chi2=unknown,
         dof=np.zeros(n, dtype=np.int64),
-        n_cells=block.stack.valid.sum(axis=(1, 2))[rows].astype(np.int64),
+        n_cells=np.asarray(block.stack.n_valid)[rows],
     )
+
+
+def _on_focal_plane(block: MapBlock, position: npt.NDArray[np.float64]) -> Any:
+    """Return offsets in the plane of the map, (n, 2), as offsets on the sphere, (2, n) [arcsec]."""
+    size, reference = np.array(block.grid.resolution), np.array(block.grid.reference_index)
+    return block.grid.offset_of((position / size + reference).T).value

@@ -161,7 +161,7 @@ class ModelPoints(ModelGeometry):
         found = self._combine(self._check_other(other))
         if found is not None:
             rows, stack = found
-            self.need_block().stack.merge_accumulate(stack, pixels=rows)
+            self.need_block().stack.merge_accumulate(stack, pixels=rows, n_threads=self.n_threads)
         self.integration_time += other.integration_time
 
     def add_model_data(self, other: Any, weight: float = 1.0) -> None:
@@ -187,7 +187,7 @@ class ModelPoints(ModelGeometry):
         found = self._combine(self._check_other(other))
         if found is not None:
             rows, stack = found
-            self.need_block().stack.add_model_data(stack, float(weight), pixels=rows)
+            self.need_block().stack.add_model_data(stack, float(weight), pixels=rows, n_threads=self.n_threads)
 
     def add_model(self, source_model: Any, weight: float = 1.0) -> None:
         """Add another model with all it knows: maps, generation, integration time, switches.

@@ -274,7 +274,7 @@ class ModelState:
 
     def count_points(self) -> int:
         """Return the number of valid cells of all maps."""
-        return 0 if self.block is None else int(self.block.stack.count_points())
+        return 0 if self.block is None else int(self.block.stack.count_points(n_threads=self.n_threads))
 
     def covariant_points(self) -> float:
         """Return the number of cells in the smoothing beam, at least 1."""

@@ -127,7 +127,9 @@ def _filter(block: MapBlock, rows: list[int], *, final: bool) -> None:
     fwhm = AUTO_FILTER * size if fwhm is None or fwhm == "auto" else float(fwhm)
     kind = setting(configuration, "source.filter.type")
     blank = setting(configuration, "source.filter.blank") if final else None
-    block.stack.filter(fwhm, blank=blank, kind=kind, beam=None if blank is None else size, pixels=rows)
+    block.stack.filter(
+        fwhm, blank=blank, kind=kind, beam=None if blank is None else size, pixels=rows, n_threads=block.n_threads
+    )
     _brief(block, rows, f"filter({kind})")
 
 
@@ -156,10 +158,10 @@ def process_scan(block: MapBlock, rows: list[int]) -> npt.NDArray[np.float64]:
             add = valid[row] & ~np.isnan(prior)
             stack.data[row][add] += prior[add]
     if block.enable_level:
-        stack.level(robust=True, pixels=rows)
+        stack.level(robust=True, pixels=rows, n_threads=block.n_threads)
         _brief(block, rows, "level")
     if setting(configuration, "source.despike"):
-        stack.despike(setting(configuration, "source.despike.level"), pixels=rows)
+        stack.despike(setting(configuration, "source.despike.level"), pixels=rows, n_threads=block.n_threads)
         _brief(block, rows, "despike")
     _filter(block, rows, final=False)
     if not (block.enable_weighting and setting(configuration, "weighting.scans")):
@@ -200,21 +202,25 @@ def process(block: MapBlock, rows: list[int]) -> None:
     redundancy = setting(configuration, "source.redundancy")
     if redundancy is not None:
         seconds = as_seconds(block.info.instrument.integration_time, "integration_time")
-        stack.clip_redundancy(redundancy * seconds, pixels=rows)
+        stack.clip_redundancy(redundancy * seconds, pixels=rows, n_threads=block.n_threads)
         _brief(block, rows, "redundancy")
     if setting(configuration, "smooth") is not None and not setting(configuration, "smooth.external"):
         for fwhm in sorted({block.notes[numbers[row]].smoothing for row in rows} - {0.0}):
             alike = [row for row in rows if block.notes[numbers[row]].smoothing == fwhm]
-            stack.smooth_to(fwhm, pixels=alike)
+            stack.smooth_to(fwhm, pixels=alike, n_threads=block.n_threads)
             _brief(block, alike, f"smooth {fwhm:.1f}")
     _filter(block, rows, final=True)
     _clip(block, rows)
     if setting(configuration, "source.mem"):
-        stack.mem_correct(setting(configuration, "source.mem.lambda"), pixels=rows)
+        stack.mem_correct(setting(configuration, "source.mem.lambda"), pixels=rows, n_threads=block.n_threads)
         _brief(block, rows, "mem")
     if not setting(configuration, "source.nosync"):
         stack.update_mask(
-            setting(configuration, "blank"), MIN_NEIGHBORS, setting(configuration, "source.sign"), pixels=rows
+            setting(configuration, "blank"),
+            MIN_NEIGHBORS,
+            setting(configuration, "source.sign"),
+            pixels=rows,
+            n_threads=block.n_threads,
         )
         _brief(block, rows, "mask")
 
@@ -223,14 +229,14 @@ def _clip(block: MapBlock, rows: list[int]) -> None:
     stack, configuration = block.stack, block.configuration
     exposure, noise = setting(configuration, "exposureclip"), setting(configuration, "noiseclip")
     if exposure is not None:
-        stack.clip_exposure(exposure, pixels=rows)
+        stack.clip_exposure(exposure, pixels=rows, n_threads=block.n_threads)
         _brief(block, rows, "exposureclip")
     if noise is not None:
-        stack.clip_noise(noise, pixels=rows)
+        stack.clip_noise(noise, pixels=rows, n_threads=block.n_threads)
         _brief(block, rows, "noiseclip")
     clip = setting(configuration, "clip")
     if block.enable_bias and clip is not None:
-        stack.clip_significance(clip, setting(configuration, "source.sign"), pixels=rows)
+        stack.clip_significance(clip, setting(configuration, "source.sign"), pixels=rows, n_threads=block.n_threads)
         _brief(block, rows, f"clip {clip:.1f}")
 
 
@@ -251,6 +257,6 @@ def process_final(block: MapBlock, rows: list[int]) -> None:
     if setting(block.configuration, "extended") or setting(block.configuration, "deep"):
         return
     if block.enable_level:
-        block.stack.level(robust=True, pixels=rows)
+        block.stack.level(robust=True, pixels=rows, n_threads=block.n_threads)
     if block.enable_weighting:
-        block.stack.reweight(robust=True, pixels=rows)
+        block.stack.reweight(robust=True, pixels=rows, n_threads=block.n_threads)
