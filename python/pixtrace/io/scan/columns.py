@@ -1,0 +1,119 @@
+"""Columns that a format asks for: whether they are there, of the right kind, and in which unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pixtrace.exceptions import DataError, FileReadError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from pixtrace.io.scan.rows import FitsTable, RowFile
+
+__all__ = ["TO_ARCSEC", "TO_DEGREES", "TO_HOURS", "TO_SECONDS", "factor_of_unit", "frame_column", "require_columns"]
+
+# By the unit in lower letters without a plural: what to multiply by.
+TO_SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "ms": 1e-3, "min": 60.0, "d": 86_400.0, "day": 86_400.0}
+TO_DEGREES = {"deg": 1.0, "degree": 1.0, "rad": 180.0 / np.pi, "radian": 180.0 / np.pi, "arcsec": 1.0 / 3600.0}
+TO_HOURS = {"h": 1.0, "hr": 1.0, "hour": 1.0} | {name: factor / 15.0 for name, factor in TO_DEGREES.items()}
+TO_ARCSEC = {name: factor * 3600.0 for name, factor in TO_DEGREES.items()} | {
+    "arcsec": 1.0,
+    "arcmin": 60.0,
+    "mas": 1e-3,
+}
+
+
+def factor_of_unit(unit: str, factors: dict[str, float], where: str) -> float:
+    """Return what numbers of a unit are to be multiplied by.
+
+    Parameters
+    ----------
+    unit : str
+        The unit as it stands in the file; "" stands for the unit of the format, the first of `factors`.
+    factors : dict of str to float
+        Units that are understood.
+    where : str
+        File, extension and column, for the message.
+
+    Returns
+    -------
+    float
+        The factor.
+
+    Raises
+    ------
+    DataError
+        The unit is none of them.
+    """
+    name = unit.strip().lower()
+    if not name:
+        return next(iter(factors.values()))
+    for candidate in (name, name.removesuffix("s")):
+        if candidate in factors:
+            return factors[candidate]
+    msg = f"{where} has the unit {unit!r}; expected one of {', '.join(factors)}; correct it in the file"
+    raise DataError(msg)
+
+
+def require_columns(file: RowFile, table: FitsTable, names: tuple[str, ...], what: str) -> None:
+    """Raise `FileReadError` that names every column that is not there.
+
+    Parameters
+    ----------
+    file : RowFile
+        The file.
+    table : FitsTable
+        The table.
+    names : tuple of str
+        The columns that have to be there, in capital letters.
+    what : str
+        What the file is taken for, for the message.
+    """
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        found = ", ".join(column.name for column in table.columns.values()) or "none at all"
+        msg = (
+            f"{file.path}, {table.label}: no column {', '.join(missing)}; {what} needs {', '.join(names)} (found: "
+            f"{found})"
+        )
+        raise FileReadError(msg)
+
+
+def frame_column(
+    file: RowFile, table: FitsTable, name: str, factors: dict[str, float] | None = None
+) -> npt.NDArray[Any]:
+    """Return a column of one number per row, in the unit of the format.
+
+    Parameters
+    ----------
+    file : RowFile
+        The file.
+    table : FitsTable
+        The table.
+    name : str
+        The column, in capital letters; it must be there.
+    factors : dict of str to float, optional
+        Units that are understood; None for numbers without unit.
+
+    Returns
+    -------
+    ndarray, shape (n_rows,)
+        float64 if there are units, else as in the file.
+
+    Raises
+    ------
+    DataError
+        It does not hold one number per row, or in a unit that is not understood.
+    """
+    column = table.columns[name]
+    where = f"{file.path}, {table.label}, column {column.name}"
+    if column.dtype is None or column.shape not in {(), (1,)} or np.dtype(column.dtype).kind == "c":
+        msg = f"{where} has the format {column.form}; expected one real number per row"
+        raise DataError(msg)
+    values = file.column(table, name).reshape(table.n_rows)
+    if factors is None:
+        return values
+    return values.astype(np.float64) * factor_of_unit(column.unit, factors, where)
