@@ -5,7 +5,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -29,7 +29,8 @@ PARAMS = ScanParams(
     n_frames=300,
     vpa=40.0,
 )
-Change = Callable[[fits.HDUList], None]
+Hdus: TypeAlias = Any  # of astropy, which has no types
+Change: TypeAlias = Callable[[Hdus], None]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def changed(source: Path, target: Path, change: Change) -> Path:
 def without(*names: str) -> Change:
     """Return a change that takes columns away."""
 
-    def change(hdus: fits.HDUList) -> None:
+    def change(hdus: Hdus) -> None:
         columns = fits.ColDefs([column for column in hdus[2].columns if column.name not in names])
         hdus[2] = fits.BinTableHDU.from_columns(columns, name="Timestream")
 
@@ -87,7 +88,7 @@ def without(*names: str) -> Change:
 def with_values(name: str, values: Any) -> Change:
     """Return a change of some numbers of a column."""
 
-    def change(hdus: fits.HDUList) -> None:
+    def change(hdus: Hdus) -> None:
         values(hdus[2].data[name])
 
     return change
@@ -266,7 +267,7 @@ class TestVariants:
         np.testing.assert_array_equal(np.flatnonzero(~scan.frames.valid), [5, 6, 7])
 
     def test_several_tables_follow_each_other(self, written: Path, tmp_path: Path) -> None:
-        def split(hdus: fits.HDUList) -> None:
+        def split(hdus: Hdus) -> None:
             data = hdus[2].data
             first, second = fits.BinTableHDU(data[:120]), fits.BinTableHDU(data[120:])
             first.name = second.name = "Timestream"
@@ -280,7 +281,7 @@ class TestVariants:
         assert [chunk.start for chunk in scan.chunks(100)] == [0, 100, 120, 220]
 
     def test_only_the_subarrays_that_were_read_out(self, written: Path, tmp_path: Path) -> None:
-        def two(hdus: fits.HDUList) -> None:
+        def two(hdus: Hdus) -> None:
             hdus[0].header["MCEMAP"] = "0,-1,2,-1"
             hdus[2].data["SQ1Feedback"][:, 3, 64 + 5] = np.arange(300)
 
@@ -310,16 +311,16 @@ class TestVariants:
         np.testing.assert_array_equal(scan.read(), open_hawc(written).read())
 
     def test_a_flat_column_of_the_right_length_will_do(self, written: Path, tmp_path: Path) -> None:
-        def flatten(hdus: fits.HDUList) -> None:
+        def flatten(hdus: Hdus) -> None:
             header = hdus[2].header
             for key in [key for key in header if key.startswith("TDIM")]:
                 del header[key]
 
-        path = changed(written, tmp_path / "flat.fits", lambda hdus: flatten(hdus))
+        path = changed(written, tmp_path / "flat.fits", flatten)
         np.testing.assert_array_equal(open_hawc(path).read(), open_hawc(written).read())
 
     def test_units_are_heeded(self, written: Path, tmp_path: Path) -> None:
-        def to_degrees(hdus: fits.HDUList) -> None:
+        def to_degrees(hdus: Hdus) -> None:
             hdus[2].data["RA"][:] *= 15.0
             hdus[2].columns["RA"].unit = "deg"
 
@@ -336,7 +337,7 @@ class TestVariants:
             open_hawc(written, pointing_shift="soon")  # type: ignore[arg-type]
 
     def test_real_files_are_shifted_and_simulated_ones_not(self, written: Path, tmp_path: Path) -> None:
-        def real(hdus: fits.HDUList) -> None:
+        def real(hdus: Hdus) -> None:
             del hdus[0].header["SIMULATE"]
 
         path = changed(written, tmp_path / "real.fits", real)
@@ -349,7 +350,7 @@ class TestVariants:
     def test_rate_that_the_times_contradict(
         self, written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def slow(hdus: fits.HDUList) -> None:
+        def slow(hdus: Hdus) -> None:
             hdus[0].header["SMPLFREQ"] = 100.0
 
         with caplog.at_level(logging.WARNING):
@@ -358,7 +359,7 @@ class TestVariants:
         assert scan.facts.sampling_interval == pytest.approx(1.0 / 203.25, rel=0.02)
 
     def test_target_from_elsewhere(self, written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        def forget(hdus: fits.HDUList) -> None:
+        def forget(hdus: Hdus) -> None:
             for key in ("OBSRA", "OBSDEC", "OBJRA", "OBJDEC"):
                 del hdus[0].header[key]
 
@@ -378,7 +379,7 @@ class TestDamage:
 
     @pytest.mark.parametrize("keyword", ["SPECTEL1", "MCEMAP"])
     def test_a_missing_keyword_is_named(self, written: Path, tmp_path: Path, keyword: str) -> None:
-        def forget(hdus: fits.HDUList) -> None:
+        def forget(hdus: Hdus) -> None:
             del hdus[0].header[keyword]
 
         with pytest.raises(FileReadError, match=f"no {keyword}"):
@@ -396,7 +397,7 @@ class TestDamage:
     def test_impossible_keywords(
         self, written: Path, tmp_path: Path, keyword: str, value: object, error: type[PixtraceError], message: str
     ) -> None:
-        def change(hdus: fits.HDUList) -> None:
+        def change(hdus: Hdus) -> None:
             hdus[0].header[keyword] = value
 
         with pytest.raises(error, match=message) as caught:
@@ -425,14 +426,14 @@ class TestDamage:
         assert "numbers.fits" in str(caught.value)
 
     def test_impossible_unit(self, written: Path, tmp_path: Path) -> None:
-        def change(hdus: fits.HDUList) -> None:
+        def change(hdus: Hdus) -> None:
             hdus[2].columns["RA"].unit = "Jy"
 
         with pytest.raises(DataError, match=r"HDU 2 \(TIMESTREAM\), column RA has the unit 'Jy'; expected one of h,"):
             open_hawc(changed(written, tmp_path / "unit.fits", change))
 
     def test_impossible_dimensions(self, written: Path, tmp_path: Path) -> None:
-        def change(hdus: fits.HDUList) -> None:
+        def change(hdus: Hdus) -> None:
             columns = [column for column in hdus[2].columns if column.name != "SQ1Feedback"]
             columns.append(fits.Column("SQ1Feedback", "12J", dim="(4,3)", array=np.zeros((300, 3, 4), dtype=np.int32)))
             hdus[2] = fits.BinTableHDU.from_columns(columns, name="Timestream")
@@ -472,7 +473,7 @@ class TestDamage:
             open_hawc(path)
 
     def test_no_table(self, written: Path, tmp_path: Path) -> None:
-        def rename(hdus: fits.HDUList) -> None:
+        def rename(hdus: Hdus) -> None:
             hdus[2].name = "HOUSEKEEPING"
 
         with pytest.raises(FileReadError, match=r"no table TIMESTREAM.*HOUSEKEEPING"):

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from pixtrace.exceptions import DataError, FileReadError
+from pixtrace.exceptions import DataError, FileReadError, PixtraceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from pixtrace.io.scan.rows import FitsTable, RowFile
 
-__all__ = ["TO_ARCSEC", "TO_DEGREES", "TO_HOURS", "TO_SECONDS", "factor_of_unit", "frame_column", "require_columns"]
+__all__ = [
+    "TO_ARCSEC",
+    "TO_DEGREES",
+    "TO_HOURS",
+    "TO_SECONDS",
+    "factor_of_unit",
+    "frame_column",
+    "named",
+    "require_columns",
+]
+
+_T = TypeVar("_T")
 
 # By the unit in lower letters without a plural: what to multiply by.
 TO_SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "ms": 1e-3, "min": 60.0, "d": 86_400.0, "day": 86_400.0}
@@ -110,10 +123,40 @@ def frame_column(
     """
     column = table.columns[name]
     where = f"{file.path}, {table.label}, column {column.name}"
-    if column.dtype is None or column.shape not in {(), (1,)} or np.dtype(column.dtype).kind == "c":
+    if column.dtype is None or column.shape not in {(), (1,)} or np.dtype(column.dtype).kind in "cS":
         msg = f"{where} has the format {column.form}; expected one real number per row"
         raise DataError(msg)
     values = file.column(table, name).reshape(table.n_rows)
     if factors is None:
         return values
     return values.astype(np.float64) * factor_of_unit(column.unit, factors, where)
+
+
+def named(where: str, work: Callable[[], _T]) -> _T:
+    """Do some work, and put a name before what it complains of.
+
+    Parameters
+    ----------
+    where : str
+        File and table.
+    work : callable
+        What is to be done.
+
+    Returns
+    -------
+    object
+        What it returns.
+
+    Raises
+    ------
+    PixtraceError
+        What it raises, with the name unless it has that already.
+    """
+    try:
+        return work()
+    except PixtraceError as error:
+        text = str(error)
+        if text.startswith(where.split(", ", maxsplit=1)[0]):
+            raise
+        msg = f"{where}: {text}"
+        raise type(error)(msg) from error

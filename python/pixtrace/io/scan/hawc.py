@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pixtrace._arrays import as_real
-from pixtrace.exceptions import DataError, FileReadError, PixtraceError, UnsupportedModeError
-from pixtrace.io.scan.columns import TO_DEGREES, TO_HOURS, TO_SECONDS, frame_column, require_columns
+from pixtrace.exceptions import DataError, FileReadError, UnsupportedModeError
+from pixtrace.io.scan.columns import TO_DEGREES, TO_HOURS, TO_SECONDS, frame_column, named, require_columns
 from pixtrace.io.scan.hawc_geometry import hawc_band, hawc_channels, hawc_constants
 from pixtrace.io.scan.raw import DataChunk, ScanStream
 from pixtrace.io.scan.rows import RowFile, unscaled
@@ -38,12 +38,12 @@ _FEW = 64  # rows of a table, 2 MB
 _log = logging.getLogger(__name__)
 
 
-def open_hawc(path: str | os.PathLike[str], *, pointing_shift: float | None = None) -> ScanStream:
+def open_hawc(path: str | os.PathLike[str] | RowFile, *, pointing_shift: float | None = None) -> ScanStream:
     """Open a raw scan of HAWC+.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like or RowFile
         The file, packed with gzip or not.
     pointing_shift : float, optional
         A frame at time t is given the boresight recorded at t + `pointing_shift` [s]. None takes the -0.014 s of the
@@ -64,7 +64,7 @@ def open_hawc(path: str | os.PathLike[str], *, pointing_shift: float | None = No
     UnsupportedModeError
         The scan was taken with the chopper on.
     """
-    file = RowFile(path)
+    file = path if isinstance(path, RowFile) else RowFile(path)
     header = file.headers[0]
     tables = [table for table in file.tables if table.name == TABLE_NAME and table.n_rows]
     if not tables:
@@ -86,12 +86,12 @@ def open_hawc(path: str | os.PathLike[str], *, pointing_shift: float | None = No
             )
             raise DataError(msg)
     subarrays = _subarrays(file)
-    band = _in_file(file, lambda: hawc_band(_keyword(file, "SPECTEL1")))
+    band = named(str(file.path), lambda: hawc_band(_keyword(file, "SPECTEL1")))
     facts = _facts(file, band.name, band.fwhm, band.pixel_size)
     shift = pointing_shift
     if shift is None:
         shift = 0.0 if is_simulated(header) else float(hawc_constants()["pointing_shift"])
-    frames, facts = _in_file(file, lambda: _frames(file, tables, facts, as_real(shift, "pointing_shift")))
+    frames, facts = named(str(file.path), lambda: _frames(file, tables, facts, as_real(shift, "pointing_shift")))
     boresight = tuple(
         float(header.get(key, default))
         for key, default in zip(("SIBS_X", "SIBS_Y"), hawc_constants()["boresight"], strict=True)
@@ -241,8 +241,8 @@ def _frames(file: RowFile, tables: list[FitsTable], facts: ScanFacts, shift: flo
 
     time = column("TIMESTAMP", TO_SECONDS)
     ra, dec = column("RA", TO_HOURS), column("DEC", TO_DEGREES)
-    _check_range(file, "RA", ra, 0.0, 24.0, "hours")
-    _check_range(file, "DEC", dec, -90.0, 90.0, "degrees")
+    _check_range("RA", ra, 0.0, 24.0, "hours")
+    _check_range("DEC", dec, -90.0, 90.0, "degrees")
     array_angle, sky_angle = column("SIBS_VPA", TO_DEGREES), column("TABS_VPA", TO_DEGREES)
     if has(_FLAG):
         observing = column(_FLAG, None) == 0
@@ -261,9 +261,7 @@ def _frames(file: RowFile, tables: list[FitsTable], facts: ScanFacts, shift: flo
     usable = observing & np.isfinite(offset).all(axis=0) & np.isfinite(array_angle)
     angle = array_angle - sky_angle
     frames = FrameTable.make(time, offset, angle=angle, sky_angle=sky_angle, valid=usable)
-    if shift != 0.0:
-        offset = _shifted(frames, shift)
-        frames = FrameTable.make(time, offset, angle=angle, sky_angle=sky_angle, valid=usable)
+    frames = frames.shifted(shift)
     return frames, _completed(file, facts, frames, moves=moves, target=(ra0, dec0))
 
 
@@ -296,17 +294,6 @@ def native_offset(
     return np.stack([x * cosine + y * sine, y * cosine - x * sine])
 
 
-def _shifted(frames: FrameTable, shift: float) -> npt.NDArray[np.float64]:
-    """Return the offsets at another time; NaN where a neighbour is missing."""
-    known = np.isfinite(frames.offset).all(axis=0)
-    at = frames.time + shift
-    times = frames.time[known]
-    moved = np.stack([np.interp(at, times, axis[known], left=np.nan, right=np.nan) for axis in frames.offset])
-    near = np.interp(at, frames.time, known.astype(np.float64), left=0.0, right=0.0)
-    moved[:, near < 1.0] = np.nan
-    return moved
-
-
 def _moves(header: Any, target: npt.NDArray[np.float64] | None) -> bool:  # noqa: ANN401
     """Tell whether the target moves on the sky, and its way is known."""
     if target is None or not np.isfinite(target).any():
@@ -330,12 +317,12 @@ def _fixed_target(file: RowFile, ra: npt.NDArray[np.float64], dec: npt.NDArray[n
     return 15.0 * float(first[0] + np.nanmedian(east)), float(np.nanmedian(dec))
 
 
-def _check_range(file: RowFile, name: str, values: npt.NDArray[np.float64], low: float, high: float, unit: str) -> None:
+def _check_range(name: str, values: npt.NDArray[np.float64], low: float, high: float, unit: str) -> None:
     """Complain about coordinates that cannot be in their unit."""
     known = values[np.isfinite(values)]
     if known.size and (known.min() < low or known.max() > high):
         msg = (
-            f"{file.path}, column {name} runs from {known.min():g} to {known.max():g}; expected {unit} from {low:g} to "
+            f"column {name} runs from {known.min():g} to {known.max():g}; expected {unit} from {low:g} to "
             f"{high:g}: see whether its unit is what TUNIT says"
         )
         raise DataError(msg)
@@ -370,18 +357,6 @@ def _completed(
         )
         return measured
     return facts
-
-
-def _in_file(file: RowFile, work: Any) -> Any:  # noqa: ANN401
-    """Do some work, and put the name of the file before what it complains of."""
-    try:
-        return work()
-    except PixtraceError as error:
-        text = str(error)
-        if text.startswith(str(file.path)):
-            raise
-        msg = f"{file.path}: {text}"
-        raise type(error)(msg) from error
 
 
 def _is_true(value: object) -> bool:

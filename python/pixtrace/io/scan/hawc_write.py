@@ -85,7 +85,7 @@ def write_hawc(
     )
     primary = _primary(scan, hawc_band(band).name, sorted(set(sub.tolist())), place_of, columns, simulated=simulated)
     table = _table_header(columns, dtype, (n_rows, n_sub * width), scan.n_frames)
-    with atomic_path(path, overwrite=overwrite) as partial, _opened(partial) as file:
+    with atomic_path(path, overwrite=overwrite) as partial, opened(partial) as file:
         for header in (primary, _configuration()):
             file.write(header)
         file.write(table)
@@ -94,8 +94,19 @@ def write_hawc(
         file.write(bytes(-(scan.n_frames * dtype.itemsize) % _BLOCK))
 
 
-def _opened(path: os.PathLike[str]) -> BinaryIO:
-    """Return a file to write to; a packed one has neither name nor time in it."""
+def opened(path: os.PathLike[str]) -> BinaryIO:
+    """Return a file to write to, packed if its name ends in ``.gz``; then it has neither name nor time in it.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    BinaryIO
+        The open file.
+    """
     if str(path).endswith(".gz"):
         return cast("BinaryIO", gzip.GzipFile(path, "wb", compresslevel=6, mtime=0))
     return open(path, "wb")  # noqa: PTH123 - the caller closes it

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pixtrace._arrays import as_count, as_floating, check_shape
 from pixtrace.exceptions import ParameterError
+from pixtrace.io.scan.columns import named
 from pixtrace.io.scan.tables import ChannelTable, FrameTable, ScanFacts, with_interval
 
 if TYPE_CHECKING:
@@ -201,6 +202,22 @@ class ScanStream:
         for chunk in self.chunks(max(1, _SAMPLES // (8 * max(self.n_channels, 1)))):
             data[chunk.start : chunk.start + len(chunk.data)] = chunk.data
         return data
+
+    def shifted(self, pointing_shift: float) -> ScanStream:
+        """Return the scan with the boresight of another time; see `FrameTable.shifted`.
+
+        Parameters
+        ----------
+        pointing_shift : float
+            A frame at time t is given the boresight recorded at t + `pointing_shift` [s].
+
+        Returns
+        -------
+        ScanStream
+            The scan; its data are the same.
+        """
+        frames = named(self.name, lambda: self.frames.shifted(pointing_shift))
+        return ScanStream(self.facts, self.channels, frames, self._chunks, name=self.name)
 
     def to_scan(self, options: Mapping[str, Any] | None = None) -> Scan:
         """Read everything, and make a scan that pixel maps can be made of.

@@ -36,7 +36,7 @@ __all__ = ["FitsTable", "RowFile", "TableColumn"]
 
 _BLOCK = 2880
 _COPY = 1 << 22
-# Letters of TFORM: numpy type, bytes. Bits (X), texts (A) and pointers (P, Q) are stepped over.
+# Letters of TFORM: numpy type, bytes. Bits (X) and pointers (P, Q) are stepped over.
 _TYPES = {"L": "i1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "C": ">c8", "M": ">c16"}
 _SIZES = {"A": 1, "P": 8, "Q": 16} | {letter: np.dtype(kind).itemsize for letter, kind in _TYPES.items()}
 
@@ -54,7 +54,7 @@ class TableColumn:
     unit : str
         TUNIT without blanks around it; "" if there is none.
     dtype : str or None
-        Type of its numbers; None if it does not hold numbers.
+        Type of its numbers or texts; None if it holds neither.
     start : int
         Its first byte in a row.
     shape : tuple of int
@@ -229,11 +229,14 @@ class RowFile:
         shape = tuple(int(n) for n in reversed(dims))
         if not shape or math.prod(shape) != repeat:
             shape = () if repeat == 1 else (repeat,)
+        dtype = _TYPES.get(letter)
+        if letter == "A":
+            dtype, shape = f"S{max(repeat, 1)}", ()
         column = TableColumn(
             name=str(header.get(f"TTYPE{k}", f"col{k}")).strip(),
             form=form,
             unit=str(header.get(f"TUNIT{k}", "")).strip(),
-            dtype=_TYPES.get(letter),
+            dtype=dtype,
             start=place,
             shape=shape,
             scale=float(header.get(f"TSCAL{k}", 1.0)),

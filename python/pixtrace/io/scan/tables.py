@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pixtrace._arrays import as_double, check_shape
-from pixtrace.exceptions import DataError
+from pixtrace._arrays import as_double, as_real, check_shape
+from pixtrace.exceptions import DataError, ParameterError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -261,6 +261,40 @@ class FrameTable:
             msg = f"none of the {n} frames is marked as valid; there is nothing to make maps of"
             raise DataError(msg)
         return cls(time=times, offset=where, angle=angles, sky_angle=sky, valid=usable)
+
+    def shifted(self, shift: float) -> FrameTable:
+        """Return the frames with the boresight of another time.
+
+        Parameters
+        ----------
+        shift : float
+            A frame at time t is given the boresight recorded at t + `shift` [s], between two frames the one on the
+            straight line. Frames for which none was recorded are not valid.
+
+        Returns
+        -------
+        FrameTable
+            The frames; the same object for a shift of 0.
+
+        Raises
+        ------
+        ParameterError
+            `shift` is not a finite number.
+        DataError
+            No frame is left.
+        """
+        shift = as_real(shift, "pointing_shift")
+        if not math.isfinite(shift):
+            msg = f"`pointing_shift` = {shift}; it must be a finite number of seconds"
+            raise ParameterError(msg)
+        if shift == 0.0:
+            return self
+        known = np.isfinite(self.offset).all(axis=0)
+        at, times = self.time + shift, self.time[known]
+        moved = np.stack([np.interp(at, times, axis[known], left=np.nan, right=np.nan) for axis in self.offset])
+        near = np.interp(at, self.time, known.astype(np.float64), left=0.0, right=0.0)
+        moved[:, near < 1.0] = np.nan
+        return type(self).make(self.time, moved, angle=self.angle, sky_angle=self.sky_angle, valid=self.valid)
 
     @property
     def n_frames(self) -> int:
