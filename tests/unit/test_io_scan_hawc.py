@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
-from astropy.io import fits
 
 from pixtrace.exceptions import DataError, FileReadError, ParameterError, PixtraceError, UnsupportedModeError
 from pixtrace.io.scan.hawc import is_simulated, open_hawc
@@ -20,6 +19,7 @@ from pixtrace.io.scan.simulated import stream_simulated
 from pixtrace.io.scan.tables import ChannelTable, ScanFacts
 from pixtrace.simulate import ArrayLayout, ScanNoise, ScanParams, ScanSimulator, ScanSource
 from tests.reference import IN_CI
+from tests.untyped import fits
 
 PARAMS = ScanParams(
     array=ArrayLayout(

@@ -5,11 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import h5py
 import numpy as np
 import pytest
-from astropy.io import fits
-from astropy.table import Table
 
 from pixtrace.exceptions import DataError, FileReadError, OutputExistsError, ParameterError, ShapeError
 from pixtrace.io.scan import (
@@ -25,6 +22,7 @@ from pixtrace.io.scan import (
     write_neutral_hdf5,
 )
 from pixtrace.simulate import ArrayLayout, ScanNoise, ScanParams, ScanSimulator
+from tests.untyped import fits, h5py, table
 
 PARAMS = ScanParams(
     array=ArrayLayout(n_rows=3, n_columns=4, rotation=5.0),
@@ -156,7 +154,7 @@ class TestByHand:
     """Files made with the tools that people have."""
 
     def test_fits(self, tmp_path: Path) -> None:
-        frames = Table({"time": [0.0, 50.0, 100.0], "x": [0.0, 1.0, 2.0], "y": [3.0, 4.0, 5.0]})
+        frames = table.Table({"time": [0.0, 50.0, 100.0], "x": [0.0, 1.0, 2.0], "y": [3.0, 4.0, 5.0]})
         frames["data"] = np.arange(6, dtype=np.int16).reshape(3, 2)
         frames["time"].unit, frames["x"].unit, frames["y"].unit = "ms", "arcmin", "arcsec"
         hdu = fits.table_to_hdu(frames)
@@ -179,14 +177,14 @@ class TestByHand:
         np.testing.assert_array_equal(two.frames.offset, one.frames.offset)
 
     def test_ecsv_with_little_in_it(self, tmp_path: Path) -> None:
-        frames = Table({"TIME": [0.0, 0.1], "X": [0.0, 1.0], "Y": [3.0, 4.0], "CH17": [1.5, 2.5], "CH3": [5, 6]})
+        frames = table.Table({"TIME": [0.0, 0.1], "X": [0.0, 1.0], "Y": [3.0, 4.0], "CH17": [1.5, 2.5], "CH3": [5, 6]})
         frames.write(tmp_path / "hand.ecsv", delimiter=",")
         scan = open_scan(tmp_path / "hand.ecsv")
         np.testing.assert_array_equal(scan.channels.fixed_index, [3, 17])
         np.testing.assert_array_equal(scan.read(), [[0, 0], [1, 1]])
 
     def test_ecsv_with_missing_signals(self, tmp_path: Path) -> None:
-        frames = Table({"TIME": [0.0, 0.1], "X": [0.0, 1.0], "Y": [3.0, 4.0], "CH0": [1.5, 2.5]}, masked=True)
+        frames = table.Table({"TIME": [0.0, 0.1], "X": [0.0, 1.0], "Y": [3.0, 4.0], "CH0": [1.5, 2.5]}, masked=True)
         frames["CH0"].mask[1] = True
         frames.write(tmp_path / "hand.ecsv")
         np.testing.assert_array_equal(open_scan(tmp_path / "hand.ecsv").read(), [[0], [np.nan]])
@@ -200,10 +198,10 @@ class TestByHand:
 
     def test_astropy_reads_our_ecsv(self, tmp_path: Path) -> None:
         write_neutral_ecsv(tmp_path / "scan.ecsv", example())
-        table = Table.read(tmp_path / "scan.ecsv")
-        assert len(table) == 120
-        assert table["VALID"].dtype == bool
-        assert table.meta["OBJECT"] == "Uranus"
+        found = table.Table.read(tmp_path / "scan.ecsv")
+        assert len(found) == 120
+        assert found["VALID"].dtype == bool
+        assert found.meta["OBJECT"] == "Uranus"
 
     def test_hdf5_with_compressed_data(self, tmp_path: Path) -> None:
         with h5py.File(tmp_path / "hand.h5", "w") as file:
@@ -350,7 +348,7 @@ class TestDamage:
             open_scan(tmp_path / "bad.ecsv").read()
 
     def test_ecsv_without_signals(self, tmp_path: Path) -> None:
-        Table({"TIME": [0.0, 0.1], "X": [0.0, 1.0], "Y": [3.0, 4.0]}).write(tmp_path / "bad.ecsv")
+        table.Table({"TIME": [0.0, 0.1], "X": [0.0, 1.0], "Y": [3.0, 4.0]}).write(tmp_path / "bad.ecsv")
         with pytest.raises(FileReadError, match="no column of signals"):
             open_scan(tmp_path / "bad.ecsv")
 

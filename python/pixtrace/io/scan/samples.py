@@ -177,7 +177,7 @@ class _Order:
             if apart.max() > limit:
                 frame, pixel = np.unravel_index(int(np.argmax(apart)), apart.shape)
                 msg = (
-                    f"{self._file.path}, {self._table.label}, column {column.name}: the {start + frame}th time of PIXID "
+                    f"{self._file.path}, {self._table.label}, column {column.name}: time {start + frame} of PIXID "
                     f"{self.pixel[pixel]} is {apart.max():g} s from that of PIXID {self.pixel[0]}; expected the same "
                     f"times for all pixels"
                 )
@@ -280,8 +280,8 @@ class _Look:
         """Return where pixels look in some frames, shape (2, stop - start, n_pixels)."""
         rows = order.frames(["DX", "DY"], start, stop)
         x, y = (
-            unscaled(rows[name], self._columns[name]).astype(np.float64) * self._factor[name]
-            for name in rows.dtype.names
+            unscaled(rows[name], column).astype(np.float64) * self._factor[name]
+            for name, column in self._columns.items()
         )
         east = np.remainder(x - self.target[0] + 180.0, 360.0) - 180.0
         return np.stack([-east * math.cos(math.radians(self.target[1])), y - self.target[1]]) * 3600.0
