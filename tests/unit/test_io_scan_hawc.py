@@ -3,6 +3,8 @@
 import gzip
 import logging
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +17,7 @@ from pixtrace.io.scan.hawc import is_simulated, open_hawc
 from pixtrace.io.scan.hawc_geometry import hawc_band, nominal_position
 from pixtrace.io.scan.hawc_write import write_hawc
 from pixtrace.io.scan.raw import ScanStream
+from pixtrace.io.scan.rows import RowFile
 from pixtrace.io.scan.simulated import stream_simulated
 from pixtrace.io.scan.tables import ChannelTable, ScanFacts
 from pixtrace.simulate import ArrayLayout, ScanNoise, ScanParams, ScanSimulator, ScanSource
@@ -368,6 +371,58 @@ class TestVariants:
         assert "middle of the scan" in caplog.text
         difference = scan.frames.offset - open_hawc(written).frames.offset
         np.testing.assert_allclose(difference - difference[:, :1], 0.0, atol=1e-3)
+
+    def test_sofia_writes_minus_9999_for_what_is_not_known(self, written: Path, tmp_path: Path) -> None:
+        def forget(hdus: Hdus) -> None:
+            for key in ("OBSRA", "OBSDEC", "SIBS_X", "SIBS_Y", "SMPLFREQ"):
+                hdus[0].header[key] = -9999
+
+        scan, whole = open_hawc(changed(written, tmp_path / "unknown.fits", forget)), open_hawc(written)
+        np.testing.assert_array_equal(scan.frames.offset, whole.frames.offset)
+        np.testing.assert_array_equal(scan.channels.position, whole.channels.position)
+        assert scan.facts.sampling_interval == pytest.approx(whole.facts.sampling_interval, rel=0.01)
+
+    def test_some_channels(self, written: Path, simulator: ScanSimulator) -> None:
+        whole = open_hawc(written)
+        alive = ~whole.is_constant()
+        kept = whole.select(alive)
+        good = simulator.array.channel[simulator.array.reason != "dead"]
+        np.testing.assert_array_equal(kept.channels.fixed_index, good)
+        np.testing.assert_array_equal(kept.read(), whole.read()[:, alive])
+        np.testing.assert_array_equal(kept.channels.position, whole.channels.position[:, alive])
+
+    def test_memory_is_bounded(self, tmp_path: Path) -> None:
+        """A file of 315 MB, most of it holes, is read in less than a fifth of that."""
+        n_frames = 10_000
+        scan = ScanStream.from_arrays(np.zeros((2, 1)), [0.0, 1.0], np.zeros((2, 2)))
+        path = tmp_path / "large.fits"
+        write_hawc(path, scan)
+        with fits.open(path) as hdus:
+            start, length = hdus[2].fileinfo()["datLoc"], hdus[2].header["NAXIS1"]
+            row = path.read_bytes()[start : start + length]
+        content = path.read_bytes()[:start].replace(
+            b"NAXIS2  =                    2", b"NAXIS2  =                10000"
+        )
+        stamp = RowFile(path).tables[0].columns["TIMESTAMP"].start
+        with path.open("wb") as file:
+            file.write(content)
+            for k in range(n_frames):
+                file.seek(start + k * length)
+                file.write(row[:stamp] + np.array(float(k), ">f8").tobytes() + row[stamp + 8 : 400])
+            file.truncate(start + -(-n_frames * length // 2880) * 2880)
+        code = (
+            "import resource, sys\n"
+            "from pixtrace.io.scan.hawc import open_hawc\n"
+            "import astropy.io.fits\n"
+            "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+            "before = peak()\n"
+            "scan = open_hawc(sys.argv[1])\n"
+            "print(sum(len(chunk.data) for chunk in scan.chunks(200)), peak() - before)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True, text=True)
+        frames, kilobytes = map(int, done.stdout.split())
+        assert frames == n_frames
+        assert kilobytes < 63_000
 
 
 class TestDamage:

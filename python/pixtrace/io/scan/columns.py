@@ -9,7 +9,7 @@ import numpy as np
 from pixtrace.exceptions import DataError, FileReadError, PixtraceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy.typing as npt
 
@@ -21,7 +21,7 @@ __all__ = [
     "TO_HOURS",
     "TO_SECONDS",
     "factor_of_unit",
-    "frame_column",
+    "frame_columns",
     "named",
     "require_columns",
 ]
@@ -95,10 +95,10 @@ def require_columns(file: RowFile, table: FitsTable, names: tuple[str, ...], wha
         raise FileReadError(msg)
 
 
-def frame_column(
-    file: RowFile, table: FitsTable, name: str, factors: dict[str, float] | None = None
-) -> npt.NDArray[Any]:
-    """Return a column of one number per row, in the unit of the format.
+def frame_columns(
+    file: RowFile, table: FitsTable, wanted: Mapping[str, dict[str, float] | None]
+) -> dict[str, npt.NDArray[Any]]:
+    """Return columns of one number per row, in the units of the format.
 
     Parameters
     ----------
@@ -106,30 +106,36 @@ def frame_column(
         The file.
     table : FitsTable
         The table.
-    name : str
-        The column, in capital letters; it must be there.
-    factors : dict of str to float, optional
-        Units that are understood; None for numbers without unit.
+    wanted : mapping of str to (dict of str to float or None)
+        For each column, in capital letters, the units that are understood; None for numbers without unit. Columns that
+        are not in the table are left out.
 
     Returns
     -------
-    ndarray, shape (n_rows,)
+    dict of str to ndarray, shape (n_rows,)
         float64 if there are units, else as in the file.
 
     Raises
     ------
     DataError
-        It does not hold one number per row, or in a unit that is not understood.
+        A column does not hold one number per row, or in a unit that is not understood.
     """
-    column = table.columns[name]
-    where = f"{file.path}, {table.label}, column {column.name}"
-    if column.dtype is None or column.shape not in {(), (1,)} or np.dtype(column.dtype).kind in "cS":
-        msg = f"{where} has the format {column.form}; expected one real number per row"
-        raise DataError(msg)
-    values = file.column(table, name).reshape(table.n_rows)
-    if factors is None:
-        return values
-    return values.astype(np.float64) * factor_of_unit(column.unit, factors, where)
+    factors: dict[str, float | None] = {}
+    for name, units in wanted.items():
+        if name not in table.columns:
+            continue
+        column = table.columns[name]
+        where = f"{file.path}, {table.label}, column {column.name}"
+        if column.dtype is None or column.shape not in {(), (1,)} or np.dtype(column.dtype).kind in "cS":
+            msg = f"{where} has the format {column.form}; expected one real number per row"
+            raise DataError(msg)
+        factors[name] = None if units is None else factor_of_unit(column.unit, units, where)
+    columns: dict[str, npt.NDArray[Any]] = {}
+    for name, values in file.columns(table, factors).items():
+        factor = factors[name]
+        flat = values.reshape(-1)
+        columns[name] = flat if factor is None else flat.astype(np.float64) * factor
+    return columns
 
 
 def named(where: str, work: Callable[[], _T]) -> _T:

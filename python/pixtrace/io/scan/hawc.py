@@ -10,7 +10,7 @@ import numpy as np
 
 from pixtrace._arrays import as_real
 from pixtrace.exceptions import DataError, FileReadError, UnsupportedModeError
-from pixtrace.io.scan.columns import TO_DEGREES, TO_HOURS, TO_SECONDS, frame_column, named, require_columns
+from pixtrace.io.scan.columns import TO_DEGREES, TO_HOURS, TO_SECONDS, frame_columns, named, require_columns
 from pixtrace.io.scan.hawc_geometry import hawc_band, hawc_channels, hawc_constants
 from pixtrace.io.scan.raw import DataChunk, ScanStream
 from pixtrace.io.scan.rows import RowFile, unscaled
@@ -29,10 +29,21 @@ __all__ = ["TABLE_NAME", "is_simulated", "open_hawc"]
 TABLE_NAME = "TIMESTREAM"
 _SIGNAL, _JUMPS, _FLAG = "SQ1FEEDBACK", "FLUXJUMPS", "FLAG"
 _REQUIRED = (_SIGNAL, "TIMESTAMP", "RA", "DEC", "SIBS_VPA", "TABS_VPA")
+_FRAME_COLUMNS = {
+    "TIMESTAMP": TO_SECONDS,
+    "RA": TO_HOURS,
+    "DEC": TO_DEGREES,
+    "SIBS_VPA": TO_DEGREES,
+    "TABS_VPA": TO_DEGREES,
+    "NONSIDEREALRA": TO_HOURS,
+    "NONSIDEREALDEC": TO_DEGREES,
+    _FLAG: None,
+}
 _WHAT = "a raw HAWC+ scan"
 _MOVES = 0.01 / 3600.0  # degrees by which a target has to move to count as one that does
 _CARRIED = ("TELESCOP", "SPECTEL1", "SPECTEL2", "WAVECENT", "MISSN-ID", "AOR_ID", "EXPTIME", "ALTI_STA", "ZA_START")
 _RATE_AGREES = 0.01
+_UNKNOWN = -9999
 _FEW = 64  # rows of a table, 2 MB
 
 _log = logging.getLogger(__name__)
@@ -92,11 +103,7 @@ def open_hawc(path: str | os.PathLike[str] | RowFile, *, pointing_shift: float |
     if shift is None:
         shift = 0.0 if is_simulated(header) else float(hawc_constants()["pointing_shift"])
     frames, facts = named(str(file.path), lambda: _frames(file, tables, facts, as_real(shift, "pointing_shift")))
-    boresight = tuple(
-        float(header.get(key, default))
-        for key, default in zip(("SIBS_X", "SIBS_Y"), hawc_constants()["boresight"], strict=True)
-    )
-    channels = hawc_channels(subarrays, band, boresight=(boresight[0], boresight[1]), date=facts.date)
+    channels = hawc_channels(subarrays, band, boresight=_boresight(header), date=facts.date)
     reader = _Reader(file, tables, subarrays, shape, int(array["columns"]))
     return ScanStream(facts, channels, frames, reader.chunks, name=str(file.path))
 
@@ -213,15 +220,14 @@ def _facts(file: RowFile, band: str, fwhm: float, pixel_size: float) -> ScanFact
     """Return what the header says."""
     header = file.headers[0]
     stem = file.path.name.removesuffix(".gz").removesuffix(".fits")
-    rate = header.get("SMPLFREQ", 0.0)
-    known = isinstance(rate, (int, float)) and rate > 0.0
+    rate = _number(header, "SMPLFREQ")
     return ScanFacts(
         instrument=str(header.get("INSTRUME", "HAWC_PLUS")).strip() or "HAWC_PLUS",
         band=band,
         scan_id=str(header.get("OBS_ID", "")).strip() or stem,
         object_name=str(header.get("OBJECT", "")).strip() or "source",
         date=str(header.get("DATE-OBS", header.get("DATE", ""))).strip(),
-        sampling_interval=1.0 / rate if known else math.nan,
+        sampling_interval=1.0 / rate if rate > 0.0 else math.nan,
         resolution=fwhm,
         pixel_size=pixel_size,
         unit="counts",
@@ -232,26 +238,20 @@ def _facts(file: RowFile, band: str, fwhm: float, pixel_size: float) -> ScanFact
 
 def _frames(file: RowFile, tables: list[FitsTable], facts: ScanFacts, shift: float) -> tuple[FrameTable, ScanFacts]:
     """Return the frames of all tables, and the facts with what the frames tell."""
-
-    def column(name: str, factors: dict[str, float] | None) -> npt.NDArray[Any]:
-        return np.concatenate([frame_column(file, table, name, factors) for table in tables])
-
-    def has(name: str) -> bool:
-        return all(name in table.columns for table in tables)
-
-    time = column("TIMESTAMP", TO_SECONDS)
-    ra, dec = column("RA", TO_HOURS), column("DEC", TO_DEGREES)
+    found = [frame_columns(file, table, _FRAME_COLUMNS) for table in tables]
+    columns = {name: np.concatenate([part[name] for part in found]) for name in set.intersection(*map(set, found))}
+    time, ra, dec = columns["TIMESTAMP"], columns["RA"], columns["DEC"]
     _check_range("RA", ra, 0.0, 24.0, "hours")
     _check_range("DEC", dec, -90.0, 90.0, "degrees")
-    array_angle, sky_angle = column("SIBS_VPA", TO_DEGREES), column("TABS_VPA", TO_DEGREES)
-    if has(_FLAG):
-        observing = column(_FLAG, None) == 0
+    array_angle, sky_angle = columns["SIBS_VPA"], columns["TABS_VPA"]
+    if _FLAG in columns:
+        observing = columns[_FLAG] == 0
     else:
         _log.warning("%s has no column Flag; all frames are taken as observing", file.path)
         observing = np.ones(time.size, dtype=bool)
     target = None
-    if has("NONSIDEREALRA") and has("NONSIDEREALDEC"):
-        target = np.stack([column("NONSIDEREALRA", TO_HOURS) * 15.0, column("NONSIDEREALDEC", TO_DEGREES)])
+    if {"NONSIDEREALRA", "NONSIDEREALDEC"} <= columns.keys():
+        target = np.stack([columns["NONSIDEREALRA"] * 15.0, columns["NONSIDEREALDEC"]])
     moves = _moves(file.headers[0], target)
     if moves and target is not None:
         ra0, dec0 = target
@@ -306,9 +306,9 @@ def _fixed_target(file: RowFile, ra: npt.NDArray[np.float64], dec: npt.NDArray[n
     """Return where a target that does not move is [deg]."""
     header = file.headers[0]
     for prefix in ("OBS", "OBJ"):
-        found = header.get(f"{prefix}RA"), header.get(f"{prefix}DEC")
-        if all(isinstance(value, (int, float)) and math.isfinite(value) for value in found):
-            return 15.0 * float(found[0]), float(found[1])
+        right, north = _number(header, f"{prefix}RA"), _number(header, f"{prefix}DEC")
+        if 0.0 <= right <= 24.0 and -90.0 <= north <= 90.0:  # noqa: PLR2004 - hours and degrees; not NaN either
+            return 15.0 * right, north
     _log.warning("%s says nowhere where its target is; offsets are from the middle of the scan", file.path)
     first = ra[np.isfinite(ra)][:1]
     if first.size == 0:
@@ -357,6 +357,21 @@ def _completed(
         )
         return measured
     return facts
+
+
+def _boresight(header: Any) -> tuple[float, float]:  # noqa: ANN401
+    """Return column and row of the boresight."""
+    x, y = _number(header, "SIBS_X"), _number(header, "SIBS_Y")
+    default = hawc_constants()["boresight"]
+    return (x if math.isfinite(x) else float(default[0]), y if math.isfinite(y) else float(default[1]))
+
+
+def _number(header: Any, keyword: str) -> float:  # noqa: ANN401
+    """Return the number of a keyword, NaN if it is missing; SOFIA writes -9999 for what is not known."""
+    value = header.get(keyword)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value == _UNKNOWN:
+        return math.nan
+    return float(value)
 
 
 def _is_true(value: object) -> bool:

@@ -107,15 +107,17 @@ def open_neutral_fits(path: str | os.PathLike[str] | RowFile) -> ScanStream:
 
 def _columns(file: RowFile, tables: list[FitsTable], names: tuple[str, ...]) -> dict[str, Column]:
     """Return those columns that all tables have; those of several tables follow each other."""
+    shared = [
+        name
+        for name in names
+        if all(name in table.columns and table.columns[name].dtype is not None for table in tables)
+    ]
+    found = [file.columns(table, shared) for table in tables]
     columns: dict[str, Column] = {}
-    for name in names:
-        if not all(name in table.columns and table.columns[name].dtype is not None for table in tables):
-            continue
-        values = np.concatenate([file.column(table, name) for table in tables])
-        columns[name] = Column(
-            values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values,  # noqa: PLR2004 - a 1-vector
-            tables[0].columns[name].unit,
-        )
+    for name in shared:
+        values = np.concatenate([part[name] for part in found])
+        single = values.ndim == 2 and values.shape[1] == 1  # noqa: PLR2004 - a vector of one number in each row
+        columns[name] = Column(values.reshape(-1) if single else values, tables[0].columns[name].unit)
     return columns
 
 

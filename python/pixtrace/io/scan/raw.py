@@ -219,6 +219,40 @@ class ScanStream:
         frames = named(self.name, lambda: self.frames.shifted(pointing_shift))
         return ScanStream(self.facts, self.channels, frames, self._chunks, name=self.name)
 
+    def select(self, keep: npt.ArrayLike) -> ScanStream:
+        """Return the scan with some of its channels.
+
+        Parameters
+        ----------
+        keep : array_like of bool or int
+            Which ones: a truth value for each, or their places.
+
+        Returns
+        -------
+        ScanStream
+            The scan. The file is read as before; what is not wanted does not stay in memory.
+        """
+        kept = np.asarray(keep)
+
+        def chunks(most: int) -> Iterator[DataChunk]:
+            for start, data, jumps in self._chunks(most):
+                yield DataChunk(start, data[:, kept], None if jumps is None else jumps[:, kept])
+
+        return ScanStream(self.facts, self.channels.select(kept), self.frames, chunks, name=self.name)
+
+    def is_constant(self) -> npt.NDArray[np.bool_]:
+        """Tell which channels never give another signal than their first: they were not read out, or are dead.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_channels,)
+            True for channels that are constant or have no signal at all; it takes one pass over the data.
+        """
+        low, high = np.full(self.n_channels, np.inf), np.full(self.n_channels, -np.inf)
+        for chunk in self.chunks():
+            low, high = np.fmin(low, np.fmin.reduce(chunk.data)), np.fmax(high, np.fmax.reduce(chunk.data))
+        return ~(high > low)
+
     def to_scan(self, options: Mapping[str, Any] | None = None) -> Scan:
         """Read everything, and make a scan that pixel maps can be made of.
 

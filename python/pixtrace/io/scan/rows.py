@@ -28,7 +28,7 @@ from pixtrace.exceptions import FileReadError
 from pixtrace.io.fitsfile import GZIP_MAGIC, extension_label
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy.typing as npt
 
@@ -36,6 +36,7 @@ __all__ = ["FitsTable", "RowFile", "TableColumn"]
 
 _BLOCK = 2880
 _COPY = 1 << 22
+_WINDOW = 1 << 25  # bytes of a table that are mapped together
 # Letters of TFORM: numpy type, bytes. Bits (X) and pointers (P, Q) are stepped over.
 _TYPES = {"L": "i1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "C": ">c8", "M": ">c16"}
 _SIZES = {"A": 1, "P": 8, "Q": 16} | {letter: np.dtype(kind).itemsize for letter, kind in _TYPES.items()}
@@ -279,29 +280,29 @@ class RowFile:
         window = mmap.mmap(self._fd, first - aligned + length, access=mmap.ACCESS_READ, offset=aligned)
         return np.frombuffer(window, dtype=dtype, count=stop - start, offset=first - aligned)
 
-    def column(self, table: FitsTable, name: str, *, rows_at_once: int = 16_384) -> npt.NDArray[Any]:
-        """Return a column of numbers in memory: machine byte order, scaled, NaN where there is none.
+    def columns(self, table: FitsTable, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+        """Return columns in memory, read in one pass: machine byte order, scaled, NaN where there is none.
 
         Parameters
         ----------
         table : FitsTable
             One of the `tables`.
-        name : str
-            Name of the column, in capital letters.
-        rows_at_once : int, optional
-            Rows that are mapped together.
+        names : iterable of str
+            Names of columns of numbers or texts, in capital letters.
 
         Returns
         -------
-        ndarray, shape (n_rows, ...)
-            Its numbers; integers that are scaled or have a TNULL come as float64, logical values as bool.
+        dict of str to ndarray, shape (n_rows, ...)
+            Their values; integers that are scaled or have a TNULL come as float64, logical values as bool.
         """
-        column = table.columns[name]
-        parts = [
-            np.array(self.window(table, [name], first, min(first + rows_at_once, table.n_rows))[name])
-            for first in range(0, max(table.n_rows, 1), rows_at_once)
-        ]
-        return unscaled(np.concatenate(parts), column)
+        wanted = list(names)
+        together = max(1, _WINDOW // max(table.row_length, 1))
+        parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in wanted}
+        for first in range(0, max(table.n_rows, 1), together):
+            rows = self.window(table, wanted, first, min(first + together, table.n_rows))
+            for name in wanted:
+                parts[name].append(np.array(rows[name]))
+        return {name: unscaled(np.concatenate(part), table.columns[name]) for name, part in parts.items()}
 
 
 def unscaled(values: npt.NDArray[Any], column: TableColumn) -> npt.NDArray[Any]:

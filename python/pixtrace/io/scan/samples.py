@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pixtrace.exceptions import DataError
-from pixtrace.io.scan.columns import TO_DEGREES, TO_SECONDS, factor_of_unit, frame_column, named, require_columns
+from pixtrace.io.scan.columns import TO_DEGREES, TO_SECONDS, factor_of_unit, frame_columns, named, require_columns
 from pixtrace.io.scan.raw import DataChunk, ScanStream
 from pixtrace.io.scan.rows import RowFile, unscaled
 from pixtrace.io.scan.tables import ChannelTable, FrameTable, ScanFacts, with_interval
@@ -116,7 +116,7 @@ class _Order:
 
     def __init__(self, file: RowFile, table: FitsTable) -> None:
         self._file, self._table = file, table
-        pixels = frame_column(file, table, "PIXID")
+        pixels = _column(file, table, "PIXID")
         if pixels.size == 0:
             msg = "there are no rows"
             raise DataError(msg)
@@ -138,9 +138,9 @@ class _Order:
         elif (by_time == by_time[:1]).all():
             self.pixel, self._by_pixel = by_time[0], False
         else:
-            keys = [frame_column(file, table, "TIME"), pixels]
+            keys = [_column(file, table, "TIME"), pixels]
             if "SCAN" in table.columns:
-                keys.insert(1, frame_column(file, table, "SCAN"))
+                keys.insert(1, _column(file, table, "SCAN"))
             self._rows = np.lexsort(keys).astype(np.int64).reshape(self.n_pixels, self.n_frames)
 
     def rows(self, start: int, stop: int) -> npt.NDArray[np.int64]:
@@ -166,7 +166,7 @@ class _Order:
     def times(self) -> npt.NDArray[np.float64]:
         """Return the time of each frame."""
         column = self._table.columns["TIME"]
-        time = frame_column(self._file, self._table, "TIME", TO_SECONDS)
+        time = _column(self._file, self._table, "TIME", TO_SECONDS)
         first = time[self.rows(0, self.n_frames)[:, 0]]
         steps = np.diff(first)
         limit = _SAME_TIME * float(np.median(steps)) if steps.size else math.inf
@@ -183,6 +183,11 @@ class _Order:
                 )
                 raise DataError(msg)
         return first
+
+
+def _column(file: RowFile, table: FitsTable, name: str, units: dict[str, float] | None = None) -> npt.NDArray[Any]:
+    """Return a column."""
+    return frame_columns(file, table, {name: units})[name]
 
 
 def _compact(window: npt.NDArray[Any], names: list[str]) -> npt.NDArray[Any]:
@@ -227,9 +232,9 @@ def _geometry(
     n_known = np.count_nonzero(np.isfinite(boresight).all(axis=0))
     frames = FrameTable.make(time, boresight, angle=angle)
     wired = {
-        name: frame_column(file, table, name)[order.rows(0, 1)[0]]
+        name: _column(file, table, name)[order.rows(0, 1)[0]]
         for name in ("COL", "ROW")
-        if name in table.columns and bool(np.any(frame_column(file, table, name)))
+        if name in table.columns and bool(np.any(_column(file, table, name)))
     }
     channels = ChannelTable.make(order.pixel, position / n_known, row=wired.get("ROW"), column=wired.get("COL"))
     return channels, frames
@@ -252,7 +257,7 @@ class _Look:
         self._factor = {
             name: factor_of_unit(column.unit, _RADIANS, f"{where} {name}") for name, column in self._columns.items()
         }
-        x, y = (frame_column(file, table, name).astype(np.float64) * self._factor[name] for name in ("DX", "DY"))
+        x, y = (_column(file, table, name).astype(np.float64) * self._factor[name] for name in ("DX", "DY"))
         known = np.isfinite(x) & np.isfinite(y)
         if not known.any():
             msg = "DX and DY are not finite in any row; there is no pointing to make maps with"

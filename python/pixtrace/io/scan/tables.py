@@ -171,6 +171,30 @@ class ChannelTable:
             reason=reasons,
         )
 
+    def select(self, keep: npt.ArrayLike) -> ChannelTable:
+        """Return some of the channels.
+
+        Parameters
+        ----------
+        keep : array_like of bool or int
+            Which ones: a truth value for each, or their places.
+
+        Returns
+        -------
+        ChannelTable
+            These channels, in the order asked for.
+        """
+        kept = np.asarray(keep)
+        return ChannelTable(
+            fixed_index=self.fixed_index[kept],
+            position=self.position[:, kept],
+            row=self.row[kept],
+            column=self.column[kept],
+            group=self.group[kept],
+            gain=self.gain[kept],
+            reason=self.reason[kept],
+        )
+
     @property
     def n_channels(self) -> int:
         """Number of channels.
