@@ -4,6 +4,7 @@ pub mod banded;
 pub mod bspline;
 pub mod cholesky;
 pub mod convolve;
+pub mod exponential;
 pub mod givens;
 pub mod interpolate;
 pub mod levenberg;

@@ -4,6 +4,7 @@
 //! the samples in the cell, to second order in their scatter: binning then costs the position nothing. Cells to which the
 //! beam does not reach are only compared with the level, which takes three sums over them.
 
+mod beam;
 pub mod flags;
 mod model;
 mod report;
@@ -11,10 +12,8 @@ mod start;
 
 use rayon::prelude::*;
 
-use self::model::{
-    AMPLITUDE, Bounds, CROSS, Cells, DIFFERENCE, FWHM, GaussianProblem, LEVEL, MEAN, N, Parameters,
-    Sky,
-};
+use self::beam::{AMPLITUDE, CROSS, DIFFERENCE, FWHM, LEVEL, MEAN, N, Parameters};
+use self::model::{Bounds, Cells, GaussianProblem, Sky};
 use self::start::Scratch;
 use super::grid::Grid;
 use super::moments::CellMoments;
@@ -187,7 +186,7 @@ impl GaussianFit {
 }
 
 /// A fit goes on until a step would move no parameter by more than this fraction of its error.
-const STEP: f64 = 1e-4;
+const STEP: f64 = 1e-3;
 /// Standard deviation of the narrowest beam, in cells.
 const NARROWEST: f64 = 0.15;
 
@@ -318,7 +317,7 @@ fn fit_one(
         chi2_step: (STEP * STEP).max(ROUNDING * ROUNDING * prepared.square),
     };
     let mut end = search(sky, bounds, prepared.start, beam_fwhm, params, &limits);
-    if let Some(found) = end.filter(|found| found.has_converged && params.round_significance > 0.0)
+    if let Some(found) = end.filter(|found| found.has_converged)
         && params.shape == BeamShape::Elliptical
         && departure_from_round(&found).is_some_and(|sigma| sigma < params.round_significance)
     {
