@@ -375,8 +375,7 @@ fn what_cannot_be_fitted_says_why() {
     assert!(beyond.flags & flags::OUTSIDE != 0, "{beyond:?}");
     let upside_down = fit_map(|x, y| (-source(x, y), 1.0), &params);
     assert!(!upside_down.is_good(), "{upside_down:?}");
-    let negative =
-        GaussianFitParams { sign: pixtrace::scan::SourceSign::Negative, ..params.clone() };
+    let negative = GaussianFitParams { sign: pixtrace::scan::Sign::Negative, ..params.clone() };
     let found = fit_map(|x, y| (-source(x, y), 1.0), &negative);
     assert!(found.is_good() && (found.amplitude + 50.0).abs() < 1e-3);
     let infinite =

@@ -10,9 +10,11 @@ pub mod interpolate;
 pub mod levenberg;
 pub mod lsq;
 pub mod peaks;
+pub mod pseudo_inverse;
 pub mod real;
 pub mod sequence;
 pub mod stats;
+pub mod surface;
 
 pub use bspline::BSpline;
 pub use real::Real;

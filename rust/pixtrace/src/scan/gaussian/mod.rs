@@ -17,6 +17,7 @@ use self::model::{Bounds, Cells, GaussianProblem, Sky};
 use self::start::Scratch;
 use super::grid::Grid;
 use super::moments::CellMoments;
+use super::sign::Sign;
 use super::stack::{MapsMut, pixelisation_fwhm};
 use super::view::{MapRef, Maps};
 use crate::numeric::cholesky::Cholesky;
@@ -58,18 +59,6 @@ pub enum BeamShape {
     },
 }
 
-/// Which way a source stands out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SourceSign {
-    /// Above the level.
-    #[default]
-    Positive,
-    /// Below the level.
-    Negative,
-    /// Either way: the more significant one is taken.
-    Either,
-}
-
 /// How Gaussians are fitted. Start from [`Default`] and change what you need.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GaussianFitParams {
@@ -85,7 +74,7 @@ pub struct GaussianFitParams {
     /// Cells farther from the start than this many `beam_fwhm` are left out; `None`: the whole map is fitted.
     pub region: Option<f64>,
     /// Which way a source stands out.
-    pub sign: SourceSign,
+    pub sign: Sign,
     /// An amplitude of less than this many of its errors is flagged [`flags::NOT_SIGNIFICANT`].
     pub significance: f64,
     /// An ellipse that is not this many standard deviations from round is fitted again as a round beam, and flagged
@@ -106,7 +95,7 @@ impl Default for GaussianFitParams {
             has_level: true,
             starts: None,
             region: None,
-            sign: SourceSign::Positive,
+            sign: Sign::Positive,
             significance: 5.0,
             round_significance: 3.5,
             n_evaluations: 100,
@@ -361,9 +350,9 @@ fn fit_one(
         fit.flags |= flags::NOT_SIGNIFICANT;
     }
     let has_wrong_sign = match params.sign {
-        SourceSign::Positive => fit.amplitude < 0.0,
-        SourceSign::Negative => fit.amplitude > 0.0,
-        SourceSign::Either => false,
+        Sign::Positive => fit.amplitude < 0.0,
+        Sign::Negative => fit.amplitude > 0.0,
+        Sign::Both => false,
     };
     if has_wrong_sign {
         fit.flags |= flags::WRONG_SIGN;
@@ -441,7 +430,7 @@ fn run(sky: &Sky<'_>, bounds: Bounds, start: Parameters, limits: &Limits) -> Opt
 }
 
 /// Sets amplitude and level, in which the model is linear, to the best ones for the other parameters.
-fn with_best_amplitude(sky: &Sky<'_>, bounds: Bounds, start: &mut Parameters, sign: SourceSign) {
+fn with_best_amplitude(sky: &Sky<'_>, bounds: Bounds, start: &mut Parameters, sign: Sign) {
     let noise = 1.0 / sky.highest_weight.sqrt();
     start[AMPLITUDE] = START_SIGNIFICANCE * noise;
     let mut linear = Bounds { is_held: [true; N], ..bounds };
@@ -457,9 +446,9 @@ fn with_best_amplitude(sky: &Sky<'_>, bounds: Bounds, start: &mut Parameters, si
     }
     // From an amplitude of zero nothing leads anywhere.
     let least = match sign {
-        SourceSign::Negative => -noise,
-        SourceSign::Either => noise.copysign(start[AMPLITUDE]),
-        SourceSign::Positive => noise,
+        Sign::Negative => -noise,
+        Sign::Both => noise.copysign(start[AMPLITUDE]),
+        Sign::Positive => noise,
     };
     let has_right_sign = start[AMPLITUDE] * least > 0.0;
     if !has_right_sign || start[AMPLITUDE].abs() < noise {

@@ -1,9 +1,10 @@
 //! Where a fit begins: the map as it is seen by the fit, and the brightest spot of the size of the beam on it.
 
+use super::GaussianFitParams;
 use super::beam::{AMPLITUDE, CROSS, DIFFERENCE, FWHM, LEVEL, MEAN, Parameters, X, Y};
 use super::model::{Cells, Sky};
-use super::{GaussianFitParams, SourceSign};
 use crate::numeric::stats::median;
+use crate::scan::Sign;
 use crate::scan::view::MapRef;
 
 /// Buffers of one thread.
@@ -77,7 +78,7 @@ impl Scratch {
         cells: &Cells,
         beam_fwhm: f64,
         highest_weight: f64,
-        sign: SourceSign,
+        sign: Sign,
     ) -> Option<[f64; 2]> {
         let ([n_y, n_x], resolution) = (cells.grid.shape(), cells.grid.resolution());
         // Blocks of a third of the beam; squares of three by three of them are searched.
@@ -122,9 +123,9 @@ impl Scratch {
                     continue;
                 }
                 let significance = match sign {
-                    SourceSign::Positive => signal,
-                    SourceSign::Negative => -signal,
-                    SourceSign::Either => signal.abs(),
+                    Sign::Positive => signal,
+                    Sign::Negative => -signal,
+                    Sign::Both => signal.abs(),
                 } / weight.sqrt();
                 if best.is_none_or(|(highest, _)| significance > highest) {
                     best = Some((significance, [x, y]));
