@@ -214,6 +214,49 @@ mod tests {
         }
     }
 
+    /// What FITPACK makes of the same values (scipy 1.17, `bisplrep` with `s=0` and `eps=1e-8`): shape, degree, and the
+    /// values at x = 3.3, y = 4.6 and at x = `n_x` - 1.25, y = 0.4.
+    #[expect(clippy::unreadable_literal, reason = "a table of numbers")]
+    const FITPACK: [([usize; 2], usize, [f64; 2]); 18] = [
+        ([9, 9], 1, [16.565962769, 1.585001688]),
+        ([9, 9], 2, [16.356066752, 1.677777248]),
+        ([9, 9], 3, [16.248260169, 1.941323432]),
+        ([9, 9], 4, [16.473152807, 2.236253824]),
+        ([9, 8], 1, [16.236747526, 2.848393797]),
+        ([9, 8], 2, [16.790708503, 2.936131833]),
+        ([9, 8], 3, [16.181689155, 2.939853681]),
+        ([8, 9], 1, [15.896570925, 1.535056830]),
+        ([8, 9], 2, [17.065167656, 1.653742646]),
+        ([8, 9], 3, [16.449640442, 1.911209564]),
+        ([7, 7], 1, [16.445426052, 4.358268770]),
+        ([7, 7], 2, [16.685743384, 4.409665599]),
+        ([7, 7], 3, [17.455688768, 4.225424355]),
+        ([13, 13], 1, [16.885556478, 0.057378051]),
+        ([13, 13], 2, [16.132579033, 0.420520899]),
+        ([13, 13], 3, [16.334026548, 0.748185378]),
+        ([13, 13], 4, [16.395363497, 2.263306479]),
+        ([13, 13], 5, [16.964098504, 1.555949856]),
+    ];
+
+    #[test]
+    fn knots_stand_where_fitpack_puts_them() {
+        let value = |y: f64, x: f64| {
+            let beam = 20.0 * (-((x - 4.2).powi(2) + (y - 3.7).powi(2)) / 9.0).exp();
+            beam + (12.9898 * x + 78.233 * y + 1.0).sin()
+        };
+        for (shape, degree, expected) in FITPACK {
+            let [n_y, n_x] = shape;
+            let values: Vec<f64> =
+                (0..n_y * n_x).map(|i| value((i / n_x) as f64, (i % n_x) as f64)).collect();
+            // The first coordinate is x.
+            let points = [[4.6, 3.3], [0.4, n_x as f64 - 1.25]];
+            for (at, expected) in points.into_iter().zip(expected) {
+                let found = interpolate(&values, shape, [degree; 2], at).unwrap();
+                assert_relative_eq!(found, expected, max_relative = 1e-6);
+            }
+        }
+    }
+
     #[test]
     fn what_cannot_be_interpolated() {
         let ones = [1.0; 12];

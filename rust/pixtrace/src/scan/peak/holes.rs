@@ -25,7 +25,9 @@ pub(super) fn close(values: &mut [f64], is_known: &[bool], shape: [usize; 2]) {
         }
     };
     let mut residual = roughness_gradient(values, shape);
-    residual.iter_mut().for_each(|element| *element = -*element);
+    for element in &mut residual {
+        *element = -*element;
+    }
     only_unknown(&mut residual);
     let mut direction = residual.clone();
     let mut square = dot(&residual, &residual);
@@ -117,7 +119,7 @@ mod tests {
     fn one_known_value_is_everywhere() {
         let mut values = [0.0, 0.0, 5.0, 0.0];
         close(&mut values, &[false, false, true, false], [2, 2]);
-        assert_eq!(values.map(|v| (v * 1e9_f64).round()), [5e9; 4]);
+        assert!(values.iter().all(|value| (value - 5.0).abs() < 1e-9));
         let mut all = [1.0, 2.0];
         close(&mut all, &[true; 2], [1, 2]);
         close(&mut all, &[false; 2], [1, 2]);

@@ -15,8 +15,10 @@ const SIGMA: usize = 3;
 const FARTHEST: f64 = 8.0;
 /// Evaluations after which the fit is given up.
 const MAX_EVALUATIONS: usize = 400;
-/// The fit ends when a step changes the sum of squares by less than this.
-const SMALLEST_STEP: f64 = 1e-12;
+/// The fit ends when a step changes the sum of squares by less than this: a ten-thousandth of the errors, squared.
+const SMALLEST_STEP: f64 = 1e-8;
+/// Rounding of the sum of squares, as a fraction of that of the values.
+const ROUNDING: f64 = 1e-14;
 
 struct RoundGaussian<'a> {
     sky: &'a Sky<'a>,
@@ -71,10 +73,11 @@ impl Problem<4> for RoundGaussian<'_> {
 /// Map index `[x, y]` and standard deviation in cells, `None` if the fit does not converge.
 pub(super) fn fit(sky: &Sky<'_>, start: [f64; 2], lowest_sigma: f64) -> Option<([f64; 2], f64)> {
     let square: f64 = sky.significance.iter().map(|s| s * s).sum();
-    let index = start.map(|index| index.round());
+    let index = start.map(f64::round);
     let cell = sky.grid.cell(index[0] as i64, index[1] as i64)?;
     let mut problem = RoundGaussian { sky, square, lowest_sigma, is_held: true };
-    let limits = Limits { n_evaluations: MAX_EVALUATIONS, chi2_step: SMALLEST_STEP };
+    let chi2_step = SMALLEST_STEP.max(ROUNDING * square);
+    let limits = Limits { n_evaluations: MAX_EVALUATIONS, chi2_step };
     let height = sky.significance[cell];
     let start = [start[0], start[1], height, lowest_sigma];
     // First with the smallest width. If it wants to be wider, it may.
