@@ -32,9 +32,8 @@ impl<const N: usize> Cholesky<N> {
         for i in 0..N {
             for j in 0..=i {
                 let mut sum = matrix[i][j] * scale[i] * scale[j];
-                for k in 0..j {
-                    sum -= factor[i][k] * factor[j][k];
-                }
+                let (row, other) = (&factor[i], &factor[j]);
+                sum -= row.iter().zip(other).take(j).map(|(a, b)| a * b).sum::<f64>();
                 if i == j {
                     sum += damping;
                     if sum.is_nan() || sum < SMALLEST_PIVOT {

@@ -64,7 +64,7 @@ pub struct Minimum<const N: usize> {
     pub n_evaluations: usize,
 }
 
-/// Damping to begin with, relative to the diagonal of the matrix.
+/// Damping of the first step that overshot, relative to the diagonal of the matrix.
 const DAMPING: f64 = 1e-3;
 /// Below this, damping no longer changes a step.
 const NO_DAMPING: f64 = 1e-9;
@@ -92,7 +92,7 @@ pub fn fit<const N: usize>(
         is_singular: false,
         n_evaluations: 1,
     };
-    let mut damping = DAMPING;
+    let mut damping = 0.0_f64;
     while at.n_evaluations < limits.n_evaluations && damping < TOO_MUCH_DAMPING {
         let Some(factored) = Cholesky::new(&at.normal.matrix, damping) else {
             if at.normal.matrix.as_flattened().iter().all(|m| m.is_finite())

@@ -4,14 +4,17 @@ pub mod banded;
 pub mod bspline;
 pub mod cholesky;
 pub mod convolve;
+pub mod exponential;
 pub mod givens;
 pub mod interpolate;
 pub mod levenberg;
 pub mod lsq;
 pub mod peaks;
+pub mod pseudo_inverse;
 pub mod real;
 pub mod sequence;
 pub mod stats;
+pub mod surface;
 
 pub use bspline::BSpline;
 pub use real::Real;

@@ -4,6 +4,7 @@
 //! the samples in the cell, to second order in their scatter: binning then costs the position nothing. Cells to which the
 //! beam does not reach are only compared with the level, which takes three sums over them.
 
+mod beam;
 pub mod flags;
 mod model;
 mod report;
@@ -11,13 +12,12 @@ mod start;
 
 use rayon::prelude::*;
 
-use self::model::{
-    AMPLITUDE, Bounds, CROSS, Cells, DIFFERENCE, FWHM, GaussianProblem, LEVEL, MEAN, N, Parameters,
-    Sky,
-};
+use self::beam::{AMPLITUDE, CROSS, DIFFERENCE, FWHM, LEVEL, MEAN, N, Parameters};
+use self::model::{Bounds, Cells, GaussianProblem, Sky};
 use self::start::Scratch;
 use super::grid::Grid;
 use super::moments::CellMoments;
+use super::sign::Sign;
 use super::stack::{MapsMut, pixelisation_fwhm};
 use super::view::{MapRef, Maps};
 use crate::numeric::cholesky::Cholesky;
@@ -59,18 +59,6 @@ pub enum BeamShape {
     },
 }
 
-/// Which way a source stands out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SourceSign {
-    /// Above the level.
-    #[default]
-    Positive,
-    /// Below the level.
-    Negative,
-    /// Either way: the more significant one is taken.
-    Either,
-}
-
 /// How Gaussians are fitted. Start from [`Default`] and change what you need.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GaussianFitParams {
@@ -86,7 +74,7 @@ pub struct GaussianFitParams {
     /// Cells farther from the start than this many `beam_fwhm` are left out; `None`: the whole map is fitted.
     pub region: Option<f64>,
     /// Which way a source stands out.
-    pub sign: SourceSign,
+    pub sign: Sign,
     /// An amplitude of less than this many of its errors is flagged [`flags::NOT_SIGNIFICANT`].
     pub significance: f64,
     /// An ellipse that is not this many standard deviations from round is fitted again as a round beam, and flagged
@@ -107,7 +95,7 @@ impl Default for GaussianFitParams {
             has_level: true,
             starts: None,
             region: None,
-            sign: SourceSign::Positive,
+            sign: Sign::Positive,
             significance: 5.0,
             round_significance: 3.5,
             n_evaluations: 100,
@@ -187,7 +175,7 @@ impl GaussianFit {
 }
 
 /// A fit goes on until a step would move no parameter by more than this fraction of its error.
-const STEP: f64 = 1e-4;
+const STEP: f64 = 1e-3;
 /// Standard deviation of the narrowest beam, in cells.
 const NARROWEST: f64 = 0.15;
 
@@ -318,7 +306,7 @@ fn fit_one(
         chi2_step: (STEP * STEP).max(ROUNDING * ROUNDING * prepared.square),
     };
     let mut end = search(sky, bounds, prepared.start, beam_fwhm, params, &limits);
-    if let Some(found) = end.filter(|found| found.has_converged && params.round_significance > 0.0)
+    if let Some(found) = end.filter(|found| found.has_converged)
         && params.shape == BeamShape::Elliptical
         && departure_from_round(&found).is_some_and(|sigma| sigma < params.round_significance)
     {
@@ -362,9 +350,9 @@ fn fit_one(
         fit.flags |= flags::NOT_SIGNIFICANT;
     }
     let has_wrong_sign = match params.sign {
-        SourceSign::Positive => fit.amplitude < 0.0,
-        SourceSign::Negative => fit.amplitude > 0.0,
-        SourceSign::Either => false,
+        Sign::Positive => fit.amplitude < 0.0,
+        Sign::Negative => fit.amplitude > 0.0,
+        Sign::Both => false,
     };
     if has_wrong_sign {
         fit.flags |= flags::WRONG_SIGN;
@@ -442,7 +430,7 @@ fn run(sky: &Sky<'_>, bounds: Bounds, start: Parameters, limits: &Limits) -> Opt
 }
 
 /// Sets amplitude and level, in which the model is linear, to the best ones for the other parameters.
-fn with_best_amplitude(sky: &Sky<'_>, bounds: Bounds, start: &mut Parameters, sign: SourceSign) {
+fn with_best_amplitude(sky: &Sky<'_>, bounds: Bounds, start: &mut Parameters, sign: Sign) {
     let noise = 1.0 / sky.highest_weight.sqrt();
     start[AMPLITUDE] = START_SIGNIFICANCE * noise;
     let mut linear = Bounds { is_held: [true; N], ..bounds };
@@ -458,9 +446,9 @@ fn with_best_amplitude(sky: &Sky<'_>, bounds: Bounds, start: &mut Parameters, si
     }
     // From an amplitude of zero nothing leads anywhere.
     let least = match sign {
-        SourceSign::Negative => -noise,
-        SourceSign::Either => noise.copysign(start[AMPLITUDE]),
-        SourceSign::Positive => noise,
+        Sign::Negative => -noise,
+        Sign::Both => noise.copysign(start[AMPLITUDE]),
+        Sign::Positive => noise,
     };
     let has_right_sign = start[AMPLITUDE] * least > 0.0;
     if !has_right_sign || start[AMPLITUDE].abs() < noise {

@@ -1,9 +1,11 @@
 //! From the parameters of the fit to those that are reported, with their covariance.
 
-use super::flags::{AT_EDGE, FEW_CELLS_IN_BEAM, OUTSIDE, WIDTH_AT_LIMIT};
-use super::model::{
-    AMPLITUDE, Bounds, CROSS, DIFFERENCE, FWHM, LEVEL, MEAN, N, Parameters, Sky, X, Y, eigenvalues,
+use super::beam::{
+    AMPLITUDE, CROSS, DIFFERENCE, FWHM, LEVEL, MEAN, N, Parameters, X, Y, distance_squared,
+    eigenvalues, variances,
 };
+use super::flags::{AT_EDGE, FEW_CELLS_IN_BEAM, OUTSIDE, WIDTH_AT_LIMIT};
+use super::model::{Bounds, Sky};
 use super::{GaussianFit, parameter};
 
 /// Sets position, amplitude, widths, angle and level, and their covariance from that of the fit's parameters.
@@ -71,8 +73,7 @@ pub(super) fn place_flags(p: &Parameters, sky: &Sky<'_>, bounds: &Bounds) -> u32
     let mut flags = 0;
     // Half of the sides of the box about the half-maximum ellipse, in cells.
     let [low, high] = eigenvalues(p);
-    let determinant = low * high;
-    let variance = [p[MEAN] - p[DIFFERENCE], p[MEAN] + p[DIFFERENCE]].map(|i| i / determinant);
+    let variance = variances(p);
     let half = [0, 1].map(|i| 0.5 * FWHM * variance[i].sqrt() / resolution[i]);
     let last = [n_x as f64 - 0.5, n_y as f64 - 0.5];
     for axis in 0..2 {
@@ -94,15 +95,12 @@ pub(super) fn place_flags(p: &Parameters, sky: &Sky<'_>, bounds: &Bounds) -> u32
     for row in rows {
         for column in columns.clone() {
             let at = grid.offset_of([column as f64, row as f64]);
-            let (x, y) = (at[0] - p[X], at[1] - p[Y]);
-            let squared = p[MEAN] * (x * x + y * y)
-                + p[DIFFERENCE] * (x * x - y * y)
-                + 2.0 * p[CROSS] * x * y;
+            let squared = distance_squared(p, [at[0] - p[X], at[1] - p[Y]]);
             let is_inside = squared <= 2.0 * std::f64::consts::LN_2;
             n_valid += usize::from(is_inside && sky.weight[row * n_x + column] > 0.0);
         }
     }
-    let area = std::f64::consts::PI * 2.0 * std::f64::consts::LN_2 / determinant.sqrt();
+    let area = std::f64::consts::PI * 2.0 * std::f64::consts::LN_2 / (low * high).sqrt();
     let n_inside = area / (resolution[0] * resolution[1]);
     // A beam of less than two cells may well stand between them.
     if (n_valid as f64) < 0.5 * n_inside && n_inside > 2.0 {

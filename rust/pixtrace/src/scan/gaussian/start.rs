@@ -1,8 +1,10 @@
 //! Where a fit begins: the map as it is seen by the fit, and the brightest spot of the size of the beam on it.
 
-use super::model::{AMPLITUDE, CROSS, Cells, DIFFERENCE, FWHM, LEVEL, MEAN, Parameters, Sky, X, Y};
-use super::{GaussianFitParams, SourceSign};
+use super::GaussianFitParams;
+use super::beam::{AMPLITUDE, CROSS, DIFFERENCE, FWHM, LEVEL, MEAN, Parameters, X, Y};
+use super::model::{Cells, Sky};
 use crate::numeric::stats::median;
+use crate::scan::Sign;
 use crate::scan::view::MapRef;
 
 /// Buffers of one thread.
@@ -11,7 +13,9 @@ pub(super) struct Scratch {
     value: Vec<f64>,
     weight: Vec<f64>,
     sample: Vec<f64>,
+    columns: Vec<[f64; 2]>,
     blocks: Vec<[f64; 2]>,
+    triples: Vec<[f64; 2]>,
 }
 
 /// What there is to fit.
@@ -36,16 +40,7 @@ impl Scratch {
         start: Option<[f64; 2]>,
         params: &GaussianFitParams,
     ) -> Option<Prepared<'a>> {
-        self.value.clear();
-        self.weight.clear();
-        let (mut n_cells, mut highest_weight) = (0, 0.0_f64);
-        for cell in 0..cells.grid.n_cells() {
-            let (value, weight) = map.value_and_weight(cell);
-            n_cells += usize::from(weight > 0.0);
-            highest_weight = highest_weight.max(weight);
-            self.value.push(value);
-            self.weight.push(weight);
-        }
+        let (mut n_cells, highest_weight) = map.copy_valid(&mut self.value, &mut self.weight);
         if n_cells == 0 {
             return None;
         }
@@ -56,11 +51,10 @@ impl Scratch {
         self.sample.extend(sample.filter(|(_, weight)| **weight > 0.0).map(|(value, _)| *value));
         let level = median(&mut self.sample);
         let reference_level = if params.has_level && level.is_finite() { level } else { 0.0 };
-        let mut square = 0.0;
-        for (value, weight) in self.value.iter_mut().zip(&self.weight) {
+        for value in &mut self.value {
             *value -= reference_level;
-            square += weight * *value * *value;
         }
+        let square = sum_of_squares(&self.value, &self.weight);
         let start = match start {
             Some(start) if start.iter().all(|s| s.is_finite()) => start,
             _ => self.brightest(cells, beam_fwhm, highest_weight, params.sign)?,
@@ -84,7 +78,7 @@ impl Scratch {
         cells: &Cells,
         beam_fwhm: f64,
         highest_weight: f64,
-        sign: SourceSign,
+        sign: Sign,
     ) -> Option<[f64; 2]> {
         let ([n_y, n_x], resolution) = (cells.grid.shape(), cells.grid.resolution());
         // Blocks of a third of the beam; squares of three by three of them are searched.
@@ -92,39 +86,46 @@ impl Scratch {
         let [b_x, b_y] = [n_x.div_ceil(side[0]), n_y.div_ceil(side[1])];
         self.blocks.clear();
         self.blocks.resize(b_x * b_y, [0.0; 2]);
-        for (row, (values, weights)) in
-            self.value.chunks(n_x).zip(self.weight.chunks(n_x)).enumerate()
-        {
-            let blocks = &mut self.blocks[row / side[1] * b_x..][..b_x];
-            let pieces = values.chunks(side[0]).zip(weights.chunks(side[0]));
-            for (block, (values, weights)) in blocks.iter_mut().zip(pieces) {
-                for (value, weight) in values.iter().zip(weights) {
-                    block[0] += weight * value;
-                    block[1] += weight;
+        self.columns.resize(n_x, [0.0; 2]);
+        let rows = self.value.chunks(side[1] * n_x).zip(self.weight.chunks(side[1] * n_x));
+        for ((values, weights), blocks) in rows.zip(self.blocks.chunks_mut(b_x)) {
+            // Down the columns first: these sums do not wait for each other.
+            self.columns.fill([0.0; 2]);
+            for (values, weights) in values.chunks(n_x).zip(weights.chunks(n_x)) {
+                for ((column, value), weight) in self.columns.iter_mut().zip(values).zip(weights) {
+                    *column = [column[0] + weight * value, column[1] + weight];
+                }
+            }
+            for (block, columns) in blocks.iter_mut().zip(self.columns.chunks(side[0])) {
+                for column in columns {
+                    *block = [block[0] + column[0], block[1] + column[1]];
                 }
             }
         }
         let mut best: Option<(f64, [usize; 2])> = None;
         for y in 0..b_y {
+            // Three rows at a time, then three of those sums side by side.
+            self.triples.clear();
+            self.triples.resize(b_x, [0.0; 2]);
+            for row in y.saturating_sub(1)..(y + 2).min(b_y) {
+                let blocks = &self.blocks[row * b_x..][..b_x];
+                for (sum, block) in self.triples.iter_mut().zip(blocks) {
+                    *sum = [sum[0] + block[0], sum[1] + block[1]];
+                }
+            }
             for x in 0..b_x {
                 if self.blocks[y * b_x + x][1] <= 0.0 {
                     continue;
                 }
-                let (mut signal, mut weight) = (0.0, 0.0);
-                for row in y.saturating_sub(1)..(y + 2).min(b_y) {
-                    for block in &self.blocks[row * b_x..][x.saturating_sub(1)..(x + 2).min(b_x)] {
-                        signal += block[0];
-                        weight += block[1];
-                    }
-                }
+                let [signal, weight] = square(&self.triples[x.saturating_sub(1)..(x + 2).min(b_x)]);
                 // A spot with next to no weight stands for nothing.
                 if weight < LEAST_WEIGHT * highest_weight {
                     continue;
                 }
                 let significance = match sign {
-                    SourceSign::Positive => signal,
-                    SourceSign::Negative => -signal,
-                    SourceSign::Either => signal.abs(),
+                    Sign::Positive => signal,
+                    Sign::Negative => -signal,
+                    Sign::Both => signal.abs(),
                 } / weight.sqrt();
                 if best.is_none_or(|(highest, _)| significance > highest) {
                     best = Some((significance, [x, y]));
@@ -157,6 +158,24 @@ impl Scratch {
 
 /// A square of cells whose summed weight is less than this fraction of the best single cell is not searched.
 const LEAST_WEIGHT: f64 = 1e-3;
+
+fn square(triples: &[[f64; 2]]) -> [f64; 2] {
+    triples.iter().fold([0.0; 2], |sum, triple| [sum[0] + triple[0], sum[1] + triple[1]])
+}
+
+/// Sum of weight times value squared.
+fn sum_of_squares(values: &[f64], weights: &[f64]) -> f64 {
+    let (values, last_values) = values.as_chunks::<8>();
+    let (weights, last_weights) = weights.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for (values, weights) in values.iter().zip(weights) {
+        for lane in 0..8 {
+            sums[lane] += weights[lane] * values[lane] * values[lane];
+        }
+    }
+    let rest = last_values.iter().zip(last_weights).map(|(value, weight)| weight * value * value);
+    sums.iter().sum::<f64>() + rest.sum::<f64>()
+}
 
 /// Parameters of a beam without amplitude at a position.
 pub(super) fn beam_at([x, y]: [f64; 2], fwhm: [f64; 2], angle: f64) -> Parameters {
