@@ -178,6 +178,15 @@ class _GaussianArguments(TypedDict):
     round_significance: float
     n_evaluations: int
 
+class _PeakArguments(TypedDict):
+    method: str
+    has_fit: bool
+    degree: int
+    reduce_degrees: bool
+    significance: float
+    beam_fwhm: float
+    is_levelled: bool
+
 @final
 class MapStack:
     def __new__(
@@ -247,6 +256,9 @@ class MapStack:
         n_threads: int | None,
         progress: _Progress | None,
     ) -> tuple[_Float64, _Float64, _Float64, _Int64]: ...
+    def find_peaks(
+        self, arguments: _PeakArguments, *, pixels: list[int] | None, n_threads: int | None
+    ) -> _Float64: ...
 
 def sample_points(
     samples: _SampleArguments, *, n_threads: int | None

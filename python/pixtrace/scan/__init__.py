@@ -20,6 +20,7 @@ from pixtrace.scan.info import Info, Instrument
 from pixtrace.scan.integration import Dependents, Integration
 from pixtrace.scan.intensity_map import IntensityMap
 from pixtrace.scan.map_view import MapView
+from pixtrace.scan.peak_sources import PeakSources
 from pixtrace.scan.pixel_map import PixelMap
 from pixtrace.scan.projection import MapGrid
 from pixtrace.scan.reduction import Reduction
@@ -47,6 +48,7 @@ __all__ = [
     "MapGrid",
     "MapStack",
     "MapView",
+    "PeakSources",
     "PixelFit",
     "PixelFits",
     "PixelMap",

@@ -11,15 +11,18 @@ from pixtrace._arrays import as_count, as_flag, as_real, check_callable
 from pixtrace.exceptions import ParameterError
 from pixtrace.scan._gates import as_rows, as_sign
 from pixtrace.scan.gaussian_fits import GaussianFits
+from pixtrace.scan.peak_sources import PeakSources
 from pixtrace.scan.stack_samples import StackSamples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pixtrace._native import _GaussianArguments as GaussianArguments
+    from pixtrace._native import _PeakArguments as PeakArguments
 
 __all__ = ["MapStack"]
 
+_METHODS = ("peak", "position", "centroid")
 _SHAPES = ("elliptical", "round", "fixed")
 _FILTERS = ("convolution", "fft")
 
@@ -543,6 +546,74 @@ class MapStack(StackSamples):
             n_evaluations=counts[:, 2],
             flags=counts[:, 3],
         )
+
+    def find_peaks(
+        self,
+        *,
+        pixels: npt.ArrayLike | None = None,
+        method: str = "peak",
+        has_fit: bool = True,
+        degree: int = 3,
+        reduce_degrees: bool = True,
+        significance: float = 5.0,
+        beam_fwhm: float = 0.0,
+        is_levelled: bool = True,
+        n_threads: int | None = None,
+    ) -> PeakSources:
+        """Find the peak of each map by the methods of the reference.
+
+        They are there for comparison. `fit_gaussians` counts each cell by its weight, leaves holes out, fits a level,
+        and reports errors. Maps stay as they are.
+
+        Parameters
+        ----------
+        pixels : array_like of int, optional
+            Numbers of the maps; by default all.
+        method : {"peak", "position", "centroid"}, optional
+            Start from the cell of highest S/N, refined by a parabola along each axis, or from the mean position of all
+            valid cells weighted with their S/N.
+        has_fit : bool, optional
+            Whether a round Gaussian is fitted from there; otherwise, and where that fails, the width comes from a circle
+            that grows until the S/N inside hardly rises.
+        degree : int, optional
+            Degree of the spline surface that tells values between the cells, 0 to 5.
+        reduce_degrees : bool, optional
+            Whether a lower degree is taken where there are few cells.
+        significance : float, optional
+            A peak of lower S/N is not reported.
+        beam_fwhm : float, optional
+            FWHM of the beam of the instrument [arcsec]; 0 if it is not known.
+        is_levelled : bool, optional
+            Whether the weighted median of the map is taken off first, as `level` does.
+        n_threads : int, optional
+            Number of threads.
+
+        Returns
+        -------
+        PeakSources
+            One peak for each map, NaN where there is none.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter makes no sense.
+        DataError
+            If there are too few cells around a peak for the degree, and it may not be reduced.
+        """
+        if method not in _METHODS:
+            msg = f"`method` = {method!r}; it must be one of {', '.join(_METHODS)}"
+            raise ParameterError(msg)
+        arguments: PeakArguments = {
+            "method": method,
+            "has_fit": as_flag(has_fit, "has_fit"),
+            "degree": as_count(degree, "degree"),
+            "reduce_degrees": as_flag(reduce_degrees, "reduce_degrees"),
+            "significance": as_real(significance, "significance"),
+            "beam_fwhm": as_real(beam_fwhm, "beam_fwhm"),
+            "is_levelled": as_flag(is_levelled, "is_levelled"),
+        }
+        rows = self._native.find_peaks(arguments, pixels=as_rows(pixels, self.n_pixels), n_threads=n_threads)
+        return PeakSources(rows[:, :2], rows[:, 2:4], *rows[:, 4:].T)
 
 
 def _as_starts(starts: npt.ArrayLike | None) -> list[tuple[float, float]] | None:

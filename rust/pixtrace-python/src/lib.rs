@@ -11,6 +11,7 @@ mod oversample;
 mod planes;
 mod run;
 mod samples;
+mod sources;
 mod stack;
 
 use pyo3::prelude::*;
@@ -26,13 +27,13 @@ mod _native {
     #[pymodule_export]
     use crate::fit::{fit_all_regions, fit_region};
     #[pymodule_export]
-    use crate::maps::gaussian_flags;
-    #[pymodule_export]
     use crate::model::PyTraceModel;
     #[pymodule_export]
     use crate::oversample::{linear_oversample, oversample, trace_image};
     #[pymodule_export]
     use crate::samples::{delta_sync_parms, sample_points};
+    #[pymodule_export]
+    use crate::sources::gaussian_flags;
     #[pymodule_export]
     use crate::stack::PyMapStack;
 

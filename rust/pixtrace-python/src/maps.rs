@@ -1,16 +1,13 @@
 //! What is done to maps one by one, and fits to them.
 
-use ndarray::{Array1, Array2, Array3};
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray2};
-use pixtrace::scan::{
-    BeamShape, FilterKind, FilterParams, GaussianFitParams, MapsMut, Sign, SourceSign, gaussian,
-};
+use numpy::{IntoPyArray, PyArray1};
+use pixtrace::scan::{FilterKind, FilterParams, MapsMut, Sign};
 use pixtrace::{Control, Error};
 use pyo3::prelude::*;
 
-use crate::error::{BoundaryError, BoundaryResult, ParameterError};
+use crate::error::BoundaryResult;
 use crate::run::{Settings, run};
-use crate::stack::{PyMapStack, moments};
+use crate::stack::PyMapStack;
 
 impl PyMapStack {
     /// Does something with the maps, off the interpreter.
@@ -216,123 +213,10 @@ fn as_counts(py: Python<'_>, counts: Vec<usize>) -> Bound<'_, PyArray1<i64>> {
     PyArray1::from_iter(py, counts.into_iter().map(|n| n as i64))
 }
 
-fn as_sign(sign: i8) -> Sign {
+pub(crate) fn as_sign(sign: i8) -> Sign {
     match sign {
         0 => Sign::Both,
         n if n < 0 => Sign::Negative,
         _ => Sign::Positive,
     }
-}
-
-/// How Gaussians are fitted, by the names of the Python layer.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-pub(crate) struct GaussianArguments {
-    shape: String,
-    fixed: Option<(f64, f64, f64)>,
-    beam_fwhm: Option<f64>,
-    has_level: bool,
-    starts: Option<Vec<[f64; 2]>>,
-    region: Option<f64>,
-    sign: i8,
-    significance: f64,
-    round_significance: f64,
-    n_evaluations: usize,
-}
-
-impl GaussianArguments {
-    fn into_params(self) -> BoundaryResult<GaussianFitParams> {
-        let shape = match (self.shape.as_str(), self.fixed) {
-            ("elliptical", _) => BeamShape::Elliptical,
-            ("round", _) => BeamShape::Round,
-            (_, Some((major, minor, angle))) => BeamShape::Fixed { fwhm: [major, minor], angle },
-            _ => {
-                return Err(BoundaryError::from(ParameterError::new_err(
-                    "a fixed shape needs widths",
-                )));
-            }
-        };
-        let sign = match as_sign(self.sign) {
-            Sign::Both => SourceSign::Either,
-            Sign::Negative => SourceSign::Negative,
-            Sign::Positive => SourceSign::Positive,
-        };
-        Ok(GaussianFitParams {
-            shape,
-            beam_fwhm: self.beam_fwhm,
-            has_level: self.has_level,
-            starts: self.starts,
-            region: self.region,
-            sign,
-            significance: self.significance,
-            round_significance: self.round_significance,
-            n_evaluations: self.n_evaluations,
-        })
-    }
-}
-
-/// Position, amplitude, FWHM, angle, level; covariance; chi2; cells, degrees of freedom, evaluations, flags.
-type Fits<'py> = (
-    Bound<'py, PyArray2<f64>>,
-    Bound<'py, PyArray3<f64>>,
-    Bound<'py, PyArray1<f64>>,
-    Bound<'py, PyArray2<i64>>,
-);
-
-#[pymethods]
-impl PyMapStack {
-    /// Fits a Gaussian to each map.
-    #[pyo3(signature = (arguments, moment_planes, *, pixels, n_threads, progress))]
-    fn fit_gaussians<'py>(
-        &self,
-        py: Python<'py>,
-        arguments: GaussianArguments,
-        moment_planes: Option<PyReadonlyArray2<'py, f64>>,
-        pixels: Pixels,
-        n_threads: Option<usize>,
-        progress: Option<Bound<'py, PyAny>>,
-    ) -> BoundaryResult<Fits<'py>> {
-        let params = arguments.into_params()?;
-        let moments = moment_planes.as_ref().map(moments);
-        let mut held = self.hold(py)?;
-        let maps = held.maps()?;
-        let fits = run(py, &Settings { n_threads, progress }, |control| {
-            maps.fit_gaussians(moments.as_ref(), &params, pixels.as_deref(), control)
-        })?;
-        let n = fits.len();
-        let (mut values, mut covariance) = (Array2::zeros((n, 7)), Array3::zeros((n, 7, 7)));
-        let mut counts = Array2::zeros((n, 4));
-        for (k, fit) in fits.iter().enumerate() {
-            let ([x, y], [major, minor]) = (fit.position, fit.fwhm);
-            let row = [x, y, fit.amplitude, major, minor, fit.angle, fit.level];
-            values.row_mut(k).iter_mut().zip(row).for_each(|(to, from)| *to = from);
-            covariance
-                .outer_iter_mut()
-                .nth(k)
-                .into_iter()
-                .flat_map(ndarray::ArrayBase::into_iter)
-                .zip(fit.covariance.as_flattened())
-                .for_each(|(to, from)| *to = *from);
-            let row = [
-                fit.n_cells as i64,
-                fit.degrees_of_freedom as i64,
-                fit.n_evaluations as i64,
-                i64::from(fit.flags),
-            ];
-            counts.row_mut(k).iter_mut().zip(row).for_each(|(to, from)| *to = from);
-        }
-        let chi2: Array1<f64> = fits.iter().map(|fit| fit.chi2).collect();
-        Ok((
-            values.into_pyarray(py),
-            covariance.into_pyarray(py),
-            chi2.into_pyarray(py),
-            counts.into_pyarray(py),
-        ))
-    }
-}
-
-/// Bit, name and meaning of every flag of a Gaussian fit.
-#[pyfunction]
-pub(crate) fn gaussian_flags() -> Vec<(u32, &'static str, &'static str)> {
-    gaussian::flags::MEANINGS.to_vec()
 }
