@@ -4,78 +4,8 @@ use super::beam::{
     AMPLITUDE, CROSS, DIFFERENCE, LEVEL, MEAN, N, Parameters, X, Y, beam, distance_squared,
     eigenvalues, scattered_beam, variances,
 };
+use super::sky::{Bounds, Point, Sky};
 use crate::numeric::levenberg::{Normal, Problem};
-use crate::scan::{CellMoments, Grid};
-
-/// Where the samples of one cell stand, offset and scatter in the unit of the grid.
-#[derive(Clone, Copy, Debug)]
-struct Point {
-    mean: [f64; 2],
-    scatter: [f64; 3],
-}
-
-/// Positions of the cells of all maps.
-#[derive(Debug)]
-pub(super) struct Cells {
-    pub(super) grid: Grid,
-    points: Option<Vec<Point>>,
-}
-
-impl Cells {
-    pub(super) fn new(grid: &Grid, moments: Option<&CellMoments>) -> Self {
-        let [x, y] = grid.resolution();
-        let n_x = grid.shape()[1];
-        let points = moments.map(|moments| {
-            let point = |cell: usize| {
-                let samples = moments.scatter(cell);
-                let index = [(cell % n_x) as f64, (cell / n_x) as f64];
-                let mean = grid.offset_of([0, 1].map(|i| index[i] + samples.mean[i]));
-                let [xx, xy, yy] = samples.covariance;
-                Point { mean, scatter: [xx * x * x, xy * x * y, yy * y * y] }
-            };
-            (0..grid.n_cells()).map(point).collect()
-        });
-        Self { grid: *grid, points }
-    }
-}
-
-/// One map as the fit sees it: no weight where there is no data.
-#[derive(Debug)]
-pub(super) struct Sky<'a> {
-    pub(super) cells: &'a Cells,
-    /// Value less `reference_level`; anything finite where the weight is zero.
-    pub(super) value: &'a [f64],
-    pub(super) weight: &'a [f64],
-    /// Taken off all values, so that sums of squares lose no digits to it.
-    pub(super) reference_level: f64,
-    /// The largest weight.
-    pub(super) highest_weight: f64,
-}
-
-/// What may be fitted, and how far it may go.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// Parameters that stay where they are.
-    pub(super) is_held: [bool; N],
-    /// Smallest and largest standard deviation of the beam.
-    pub(super) sigma: [f64; 2],
-    /// Smallest and largest position, `[x, y]` each.
-    pub(super) position: [[f64; 2]; 2],
-}
-
-impl Bounds {
-    /// Number of parameters that are fitted.
-    pub(super) fn n_free(&self) -> usize {
-        self.is_held.iter().filter(|held| !**held).count()
-    }
-
-    fn allow(&self, p: &Parameters) -> bool {
-        let [low, high] = eigenvalues(p);
-        let is_inside = |i: usize| p[i] >= self.position[0][i] && p[i] <= self.position[1][i];
-        let [narrow, wide] = self.sigma;
-        low * wide * wide >= 1.0 && high * narrow * narrow <= 1.0 && is_inside(0) && is_inside(1)
-    }
-}
 
 /// Number of cells that are worked on side by side.
 const CHUNK: usize = 64;
@@ -143,6 +73,12 @@ impl<'a> GaussianProblem<'a> {
         let mut problem = Self { sky, bounds, reach, near: Vec::new(), far: FarSums::default() };
         problem.look_about(start);
         problem
+    }
+
+    /// Sum of weight times the square of values about the reference level, over all cells.
+    pub(super) fn sum_of_squares(&self) -> f64 {
+        let near = self.near.iter().flat_map(|chunk| chunk.value.iter().zip(&chunk.weight));
+        self.far.square + near.map(|(value, weight)| weight * value * value).sum::<f64>()
     }
 
     /// How far the beam reaches, in standard deviations.
@@ -241,7 +177,8 @@ impl Gathered<'_> {
         let Point { mean: [x, y], scatter } =
             point.unwrap_or_else(|| Point { mean: centre(), scatter: [0.0; 3] });
         (chunk.x[lane], chunk.y[lane]) = (x, y);
-        (chunk.value[lane], chunk.weight[lane]) = (sky.value[cell], sky.weight[cell]);
+        chunk.value[lane] = sky.value[cell] - sky.reference_level;
+        chunk.weight[lane] = sky.weight[cell];
         for (plane, element) in chunk.scatter.iter_mut().zip(scatter) {
             plane[lane] = element;
         }
@@ -256,13 +193,15 @@ fn add_far(far: &mut FarSums, sky: &Sky<'_>, cells: std::ops::Range<usize>) {
     let (weight, last_weights) = weight.as_chunks::<8>();
     for (value, weight) in value.iter().zip(weight) {
         for lane in 0..8 {
-            let product = weight[lane] * value[lane];
+            let value = value[lane] - sky.reference_level;
+            let product = weight[lane] * value;
             weights[lane] += weight[lane];
             values[lane] += product;
-            squares[lane] += product * value[lane];
+            squares[lane] += product * value;
         }
     }
     for (value, weight) in last_values.iter().zip(last_weights) {
+        let value = value - sky.reference_level;
         weights[0] += weight;
         values[0] += weight * value;
         squares[0] += weight * value * value;
@@ -352,7 +291,9 @@ impl Problem<N> for GaussianProblem<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::beam::FWHM;
+    use super::super::sky::Cells;
     use super::*;
+    use crate::scan::Grid;
     use proptest::prelude::*;
 
     /// All cells, one by one.

@@ -5,7 +5,7 @@ use super::beam::{
     eigenvalues, variances,
 };
 use super::flags::{AT_EDGE, FEW_CELLS_IN_BEAM, OUTSIDE, WIDTH_AT_LIMIT};
-use super::model::{Bounds, Sky};
+use super::sky::{Bounds, Sky};
 use super::{GaussianFit, parameter};
 
 /// Sets position, amplitude, widths, angle and level, and their covariance from that of the fit's parameters.

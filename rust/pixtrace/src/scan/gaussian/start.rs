@@ -2,7 +2,7 @@
 
 use super::GaussianFitParams;
 use super::beam::{AMPLITUDE, CROSS, DIFFERENCE, FWHM, LEVEL, MEAN, Parameters, X, Y};
-use super::model::{Cells, Sky};
+use super::sky::{Cells, Sky};
 use crate::numeric::stats::median;
 use crate::scan::Sign;
 use crate::scan::view::MapRef;
@@ -13,7 +13,7 @@ pub(super) struct Scratch {
     value: Vec<f64>,
     weight: Vec<f64>,
     sample: Vec<f64>,
-    columns: Vec<[f64; 2]>,
+    columns: [Vec<f64>; 2],
     blocks: Vec<[f64; 2]>,
     triples: Vec<[f64; 2]>,
 }
@@ -23,8 +23,6 @@ pub(super) struct Prepared<'a> {
     pub(super) sky: Sky<'a>,
     pub(super) n_cells: usize,
     pub(super) start: [f64; 2],
-    /// Sum of weight times value squared.
-    pub(super) square: f64,
 }
 
 /// The median that stands for the level to begin with is taken over about as many cells.
@@ -51,13 +49,12 @@ impl Scratch {
         self.sample.extend(sample.filter(|(_, weight)| **weight > 0.0).map(|(value, _)| *value));
         let level = median(&mut self.sample);
         let reference_level = if params.has_level && level.is_finite() { level } else { 0.0 };
-        for value in &mut self.value {
-            *value -= reference_level;
-        }
-        let square = sum_of_squares(&self.value, &self.weight);
         let start = match start {
             Some(start) if start.iter().all(|s| s.is_finite()) => start,
-            _ => self.brightest(cells, beam_fwhm, highest_weight, params.sign)?,
+            _ => {
+                self.add_up_blocks(cells, beam_fwhm, reference_level);
+                self.brightest(cells, beam_fwhm, highest_weight, params.sign)?
+            }
         };
         if let Some(radius) = params.region {
             n_cells = self.leave_out_beyond(cells, start, radius * beam_fwhm);
@@ -69,10 +66,37 @@ impl Scratch {
             reference_level,
             highest_weight,
         };
-        (n_cells > 0).then_some(Prepared { sky, n_cells, start, square })
+        (n_cells > 0).then_some(Prepared { sky, n_cells, start })
     }
 
-    /// Centre of the square of about one beam over which the weighted mean is the most significant.
+    /// Sums of weight times value about the level, and of weight, over blocks of a third of the beam.
+    fn add_up_blocks(&mut self, cells: &Cells, beam_fwhm: f64, level: f64) {
+        let n_x = cells.grid.shape()[1];
+        let (side, [b_x, b_y]) = blocks(cells, beam_fwhm);
+        self.blocks.clear();
+        self.blocks.resize(b_x * b_y, [0.0; 2]);
+        self.columns.iter_mut().for_each(|columns| columns.resize(n_x, 0.0));
+        let [signals, totals] = &mut self.columns;
+        let rows = self.value.chunks(side[1] * n_x).zip(self.weight.chunks(side[1] * n_x));
+        for ((values, weights), blocks) in rows.zip(self.blocks.chunks_mut(b_x)) {
+            // Down the columns first: these sums do not wait for each other.
+            signals.fill(0.0);
+            totals.fill(0.0);
+            for (values, weights) in values.chunks(n_x).zip(weights.chunks(n_x)) {
+                let sums = signals.iter_mut().zip(totals.iter_mut());
+                for ((signal, total), (value, weight)) in sums.zip(values.iter().zip(weights)) {
+                    *signal += weight * (value - level);
+                    *total += weight;
+                }
+            }
+            let pieces = signals.chunks(side[0]).zip(totals.chunks(side[0]));
+            for (block, (signals, totals)) in blocks.iter_mut().zip(pieces) {
+                *block = [signals.iter().sum(), totals.iter().sum()];
+            }
+        }
+    }
+
+    /// Centre of the square of about one beam, three by three blocks, over which the weighted mean is most significant.
     fn brightest(
         &mut self,
         cells: &Cells,
@@ -80,28 +104,8 @@ impl Scratch {
         highest_weight: f64,
         sign: Sign,
     ) -> Option<[f64; 2]> {
-        let ([n_y, n_x], resolution) = (cells.grid.shape(), cells.grid.resolution());
-        // Blocks of a third of the beam; squares of three by three of them are searched.
-        let side = resolution.map(|cell| ((beam_fwhm / cell / 3.0).round() as usize).max(1));
-        let [b_x, b_y] = [n_x.div_ceil(side[0]), n_y.div_ceil(side[1])];
-        self.blocks.clear();
-        self.blocks.resize(b_x * b_y, [0.0; 2]);
-        self.columns.resize(n_x, [0.0; 2]);
-        let rows = self.value.chunks(side[1] * n_x).zip(self.weight.chunks(side[1] * n_x));
-        for ((values, weights), blocks) in rows.zip(self.blocks.chunks_mut(b_x)) {
-            // Down the columns first: these sums do not wait for each other.
-            self.columns.fill([0.0; 2]);
-            for (values, weights) in values.chunks(n_x).zip(weights.chunks(n_x)) {
-                for ((column, value), weight) in self.columns.iter_mut().zip(values).zip(weights) {
-                    *column = [column[0] + weight * value, column[1] + weight];
-                }
-            }
-            for (block, columns) in blocks.iter_mut().zip(self.columns.chunks(side[0])) {
-                for column in columns {
-                    *block = [block[0] + column[0], block[1] + column[1]];
-                }
-            }
-        }
+        let [n_y, n_x] = cells.grid.shape();
+        let (side, [b_x, b_y]) = blocks(cells, beam_fwhm);
         let mut best: Option<(f64, [usize; 2])> = None;
         for y in 0..b_y {
             // Three rows at a time, then three of those sums side by side.
@@ -163,18 +167,11 @@ fn square(triples: &[[f64; 2]]) -> [f64; 2] {
     triples.iter().fold([0.0; 2], |sum, triple| [sum[0] + triple[0], sum[1] + triple[1]])
 }
 
-/// Sum of weight times value squared.
-fn sum_of_squares(values: &[f64], weights: &[f64]) -> f64 {
-    let (values, last_values) = values.as_chunks::<8>();
-    let (weights, last_weights) = weights.as_chunks::<8>();
-    let mut sums = [0.0; 8];
-    for (values, weights) in values.iter().zip(weights) {
-        for lane in 0..8 {
-            sums[lane] += weights[lane] * values[lane] * values[lane];
-        }
-    }
-    let rest = last_values.iter().zip(last_weights).map(|(value, weight)| weight * value * value);
-    sums.iter().sum::<f64>() + rest.sum::<f64>()
+/// Sides of a block in cells, and how many blocks there are, `[x, y]` both.
+fn blocks(cells: &Cells, beam_fwhm: f64) -> ([usize; 2], [usize; 2]) {
+    let ([n_y, n_x], resolution) = (cells.grid.shape(), cells.grid.resolution());
+    let side = resolution.map(|cell| ((beam_fwhm / cell / 3.0).round() as usize).max(1));
+    (side, [n_x.div_ceil(side[0]), n_y.div_ceil(side[1])])
 }
 
 /// Parameters of a beam without amplitude at a position.
