@@ -221,18 +221,20 @@ fn round_and_fixed_beams_that_are_known_to_be() {
 }
 
 /// Maps of samples with a noise of 1 and a source of 100, binned as they come.
-fn binned(n: usize, shape: [f64; 3], fwhm_in_cells: f64, seed: u64) -> Binned {
+fn binned(n: usize, shape: [f64; 3], fwhm_in_cells: f64, [rows, samples]: [i32; 2]) -> Binned {
     let side = 24;
     let cell = shape[0] / fwhm_in_cells;
     let half = 0.5 * (side - 1) as f64;
     let grid = Grid::new([side, side], [cell; 2], [half; 2]).unwrap();
-    let mut random = Random(seed);
+    let mut random = Random(5);
     // Rows of a scan, with a spacing that the cells do not know of.
     let mut positions: Vec<[f64; 2]> = Vec::new();
-    for row in 0..53 {
-        for sample in 0..61 {
-            let x = -11.4 + 22.8 * (f64::from(sample) + random.between(-0.2, 0.2)) / 60.0;
-            let y = -11.4 + 22.8 * (f64::from(row) + random.between(-0.2, 0.2)) / 52.0;
+    for row in 0..rows {
+        for sample in 0..samples {
+            let x = -11.4
+                + 22.8 * (f64::from(sample) + random.between(-0.2, 0.2)) / f64::from(samples - 1);
+            let y =
+                -11.4 + 22.8 * (f64::from(row) + random.between(-0.2, 0.2)) / f64::from(rows - 1);
             positions.push([x * cell, y * cell]);
         }
     }
@@ -280,12 +282,13 @@ struct Binned {
 
 #[test]
 fn maps_binned_from_timestreams() {
-    for (shape, fwhm_in_cells, fitted) in [
-        ([14.0, 10.0, 35.0], 5.0, &ALL[..]),
-        ([12.0, 12.0, 0.0], 5.0, &WITHOUT_ANGLE[..]),
-        ([13.0, 11.0, -20.0], 4.0, &ALL[..]),
+    // Five samples in a cell, or two.
+    for (shape, fwhm_in_cells, scan, fitted) in [
+        ([14.0, 10.0, 35.0], 5.0, [53, 61], &ALL[..]),
+        ([12.0, 12.0, 0.0], 5.0, [31, 41], &WITHOUT_ANGLE[..]),
+        ([13.0, 11.0, -20.0], 4.0, [53, 61], &ALL[..]),
     ] {
-        let Binned { stack, moments, truths, bounds } = binned(2000, shape, fwhm_in_cells, 5);
+        let Binned { stack, moments, truths, bounds } = binned(2000, shape, fwhm_in_cells, scan);
         let params =
             GaussianFitParams { beam_fwhm: Some(1.3 * shape[0]), ..GaussianFitParams::default() };
         let fit = |moments| {
