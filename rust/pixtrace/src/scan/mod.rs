@@ -24,6 +24,7 @@ mod smooth;
 mod stack;
 mod statistics;
 mod sync;
+mod tile;
 mod view;
 
 pub use add::Added;
