@@ -10,6 +10,7 @@ pub mod interpolate;
 pub mod levenberg;
 pub mod lsq;
 pub mod peaks;
+pub(crate) mod prefetch;
 pub mod pseudo_inverse;
 pub mod real;
 pub mod sequence;

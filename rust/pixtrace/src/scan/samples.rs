@@ -261,16 +261,6 @@ impl FramesByCell {
         }
         Self { frames, start }
     }
-
-    /// Number of cells.
-    pub(crate) fn n_cells(&self) -> usize {
-        self.start.len() - 1
-    }
-
-    /// The frames of a cell.
-    pub(crate) fn of(&self, cell: usize) -> &[usize] {
-        &self.frames[self.start[cell]..self.start[cell + 1]]
-    }
 }
 
 /// Columns that lie together in `frame_data`, and the maps they go to.
@@ -329,9 +319,10 @@ mod tests {
         let grid = Grid::new([2, 2], [1.0; 2], [0.0; 2]).unwrap();
         let indices = array![[[1], [0], [1], [5], [0]], [[1], [0], [1], [0], [1]]];
         let sorted = FramesByCell::new(&grid, indices.view(), |frame| frame != 1);
-        assert_eq!(sorted.of(0), [0; 0]);
-        assert_eq!(sorted.of(2), [4]);
-        assert_eq!(sorted.of(3), [0, 2]);
+        let of = |cell: usize| &sorted.frames[sorted.start[cell]..sorted.start[cell + 1]];
+        assert_eq!(of(0), [0; 0]);
+        assert_eq!(of(2), [4]);
+        assert_eq!(of(3), [0, 2]);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl MapsMut<'_> {
                 .map(|(gain, (data, flags))| Row { gain, data, flags })
                 .collect();
             let runs = runs(&channels, TILE_CHANNELS);
-            let n_cells = order.n_cells();
+            let n_cells = self.grid.n_cells();
             // From the end, because a vector is cut there.
             let tiles: Vec<_> = (0..n_cells)
                 .step_by(TILE_CELLS)

@@ -9,14 +9,17 @@ use super::add::{Added, ChannelFactors};
 use super::samples::{Flags, FramesByCell, Run, Samples};
 use super::stack::DISCARD;
 use crate::numeric::Real;
+use crate::numeric::prefetch::prefetch;
 
-/// Cells of a tile: so many that a map's share of it fills a page of memory.
-pub(super) const TILE_CELLS: usize = 1024;
+/// Cells of a tile: so many that a map's share of it fills half a page of memory.
+pub(super) const TILE_CELLS: usize = 256;
 /// Columns of a run: so many that a frame's share of it is read in one go, so few that the sums of a tile stay in the
 /// second-level cache.
-pub(super) const TILE_CHANNELS: usize = 128;
+pub(super) const TILE_CHANNELS: usize = 256;
 /// Columns that are looked at together: those of one or two cache lines.
 const BLOCK: usize = 16;
+/// A frame is asked for while the one so many places before it is added.
+const AHEAD: usize = 4;
 
 /// Some cells of one map.
 pub(super) struct MapTile<'a> {
@@ -82,8 +85,8 @@ pub(super) struct TileSums {
     by_column: Vec<LeftOut>,
     /// Where in `by_column` each column begins.
     starts: [usize; TILE_CHANNELS + 1],
-    /// `data` of some columns, for each column those of all cells.
-    by_cell: [[f64; TILE_CELLS]; BLOCK],
+    /// `data` of a block of columns, for each column those of all cells.
+    by_cell: Vec<[f64; TILE_CELLS]>,
     /// For the map that is at hand: cells that miss a sample, with what they hold then.
     exceptions: Vec<Exception>,
 }
@@ -118,7 +121,7 @@ impl TileSums {
             left_out: Vec::new(),
             by_column: Vec::new(),
             starts: [0; TILE_CHANNELS + 1],
-            by_cell: [[0.0; TILE_CELLS]; BLOCK],
+            by_cell: vec![[0.0; TILE_CELLS]; BLOCK],
             exceptions: Vec::new(),
         }
     }
@@ -151,6 +154,10 @@ impl TileSums {
             self.weight[cell] =
                 order.factors[places.clone()].iter().map(|frame| frame.weight).sum();
             for place in places {
+                if let Some(&next) = order.by_cell.frames.get(place + AHEAD) {
+                    prefetch_row(samples.frame_data.row(next), columns.clone());
+                    prefetch_row(samples.sample_flags.row(next), columns.clone());
+                }
                 let frame = order.by_cell.frames[place];
                 let data = samples.frame_data.row(frame);
                 let data = contiguous(&data, columns.clone(), &mut data_row);
@@ -202,8 +209,15 @@ impl TileSums {
         dt: f64,
     ) {
         let mut block = usize::MAX;
-        for &(column, map) in &run.maps {
+        for (i, &(column, map)) in run.maps.iter().enumerate() {
             let Some(factors) = factors[map] else { continue };
+            if let Some(&(_, next)) = run.maps.get(i + 1) {
+                let next = &maps[next];
+                prefetch(next.data);
+                prefetch(next.weight);
+                prefetch(next.exposure);
+                prefetch(next.flag);
+            }
             if column / BLOCK != block {
                 block = column / BLOCK;
                 self.transpose(block);
@@ -284,6 +298,12 @@ fn contiguous<'a, A: Copy>(
     scratch.clear();
     scratch.extend(columns.map(|column| row[column]));
     scratch
+}
+
+fn prefetch_row<A>(row: ArrayView1<'_, A>, columns: Range<usize>) {
+    if let Some(row) = row.to_slice() {
+        prefetch(&row[columns]);
+    }
 }
 
 /// Adds one frame's samples, times `by`, to the sums of its cell, and names those that are left out.
