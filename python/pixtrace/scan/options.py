@@ -199,6 +199,15 @@ OPTIONS: dict[str, Option] = {
         Option("pointing.significance", "number", 6.0, "least signal to noise of a source"),
         _switch("extended", "the source fills the maps: no levelling, no reweighting at the end"),
         _switch("deep", "the source is faint: likewise"),
+        Option("rounds", "count", 12, "most rounds of cleaning, mapping and fitting"),
+        Option("rounds.least", "count", 2, "least rounds"),
+        Option("rounds.position", "number", 0.05, "a pixel has settled if it moved less [its error]", above=0.0),
+        Option("rounds.gain", "number", 0.05, "and its amplitude changed less [its error]", above=0.0),
+        Option("rounds.blank", "number", 1.25, "samples this near a source are not cleaned by [FWHM]", above=0.0),
+        Option("source.diameter", "number", None, "diameter of a planet's disc, taken out of the beam [arcsec]"),
+        Option(
+            "source.flux", "number", None, "flux of the source [Jy]; sensitivities are given in Jy s^0.5", above=0.0
+        ),
         Option("jobs", "count", None, "threads; by default those of the caller's pool"),
         Option("name", "text", None, "first part of the names of products; by default object and scan"),
         Option("outpath", "text", ".", "folder of the products"),
