@@ -72,6 +72,10 @@ def _dispatch(arguments: argparse.Namespace, terminal: Terminal) -> Exit:
             from pixtrace.cli._demo import demo_oversample
 
             return demo_oversample(Options.gather(arguments, overwrite=True), arguments.seed, terminal)
+        if arguments.command == "beammap":
+            from pixtrace.cli._beammap import BeamMapOptions, beammap
+
+            return beammap(arguments.files, BeamMapOptions.gather(arguments), terminal)
         from pixtrace.cli._run import run
 
         fixed = {"factor": 1.0} if arguments.command == "trace" else {}
