@@ -12,6 +12,7 @@ out; maps are ``(n_y, n_x)``, timestreams ``(n_frames, n_channels)``, pairs ``(x
 
 from pixtrace.scan.beam_map import BeamMap
 from pixtrace.scan.channels import ChannelGroup, Channels
+from pixtrace.scan.cleaning import Cleaned, CleaningParams, clean_timestreams
 from pixtrace.scan.configuration import Configuration
 from pixtrace.scan.fits import PixelFit, PixelFits
 from pixtrace.scan.flags import ChannelFlag, FitFlag, FrameFlag, MapFlag, SampleFlag
@@ -37,6 +38,8 @@ __all__ = [
     "ChannelFlag",
     "ChannelGroup",
     "Channels",
+    "Cleaned",
+    "CleaningParams",
     "Configuration",
     "Dependents",
     "FitFlag",
@@ -64,6 +67,7 @@ __all__ = [
     "SampleFlag",
     "SamplePoints",
     "Scan",
+    "clean_timestreams",
     "get_delta_sync_parms",
     "get_sample_points",
 ]

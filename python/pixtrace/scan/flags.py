@@ -60,6 +60,8 @@ class SampleFlag(IntFlag):
     """Outside of what is mapped."""
     PHOTOMETRY = 16
     """Set apart for photometry."""
+    JUMP = 32
+    """Next to a jump of the level, which cleaning removed."""
 
 
 class ChannelFlag(IntFlag):
@@ -85,6 +87,8 @@ class ChannelFlag(IntFlag):
     """No degrees of freedom are left in phase."""
     TIME_WEIGHTING = 512
     """Left out of the weights of frames."""
+    OSCILLATING = 1024
+    """Most of its power lies in one line of the spectrum. This bit is none of the reference."""
     SOURCELESS = DEAD | BLIND | DISCARD
     """Any of these: there is no source in the signal to be found or removed."""
 
