@@ -120,6 +120,7 @@ _CHANNEL_REASONS = {
     ChannelFlag.DISCARD: "left out by request",
     ChannelFlag.SENSITIVITY: "too noisy",
     ChannelFlag.SPIKY: "too many glitches",
+    ChannelFlag.OSCILLATING: "oscillates",
     ChannelFlag.GAIN: "gain out of line",
     ChannelFlag.DAC_RANGE: "out of the range of the converter",
     ChannelFlag.DOF: "no degrees of freedom left",

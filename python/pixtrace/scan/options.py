@@ -204,6 +204,15 @@ OPTIONS: dict[str, Option] = {
         Option("rounds.position", "number", 0.05, "a pixel has settled if it moved less [its error]", above=0.0),
         Option("rounds.gain", "number", 0.05, "and its amplitude changed less [its error]", above=0.0),
         Option("rounds.blank", "number", 1.25, "samples this near a source are not cleaned by [FWHM]", above=0.0),
+        _switch("clean", "clean the signals; without, only their median level is removed", on=True),
+        Option(
+            "clean.drift", "number", None, "time between the corners of drifts [s]; 12 passages of the beam", above=0.0
+        ),
+        Option("clean.despike", "number", 5.0, "glitches stand out by this many standard deviations", above=0.0),
+        Option("clean.jump", "number", 5.0, "jumps of the level likewise", above=0.0),
+        _switch("clean.common", "remove what all channels have in common", on=True),
+        _switch("clean.groups", "remove what the channels of a group (readout column) have in common", on=True),
+        Option("clean.noise", "numbers", (0.2, 4.0), "least and most noise of good channels [median]", above=0.0),
         Option("source.diameter", "number", None, "diameter of a planet's disc, taken out of the beam [arcsec]"),
         Option(
             "source.flux", "number", None, "flux of the source [Jy]; sensitivities are given in Jy s^0.5", above=0.0

@@ -9,9 +9,9 @@ import numpy as np
 
 from pixtrace.scan import access
 from pixtrace.scan._units import plain
+from pixtrace.scan.cleanup import clean_integration
 from pixtrace.scan.configuration import setting
 from pixtrace.scan.flags import ChannelFlag, FrameFlag
-from pixtrace.scan.levels import without_level
 from pixtrace.scan.source_signal import SourceSignal
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ class Part:
         self,
         fits: PixelFits | None,
         shift: npt.NDArray[np.float64],
-        configuration: Any,
+        fwhm: float,
+        n_threads: int | None,
     ) -> None:
         """Clean the signals anew, with the source as it is known taken out and put back.
 
@@ -120,8 +121,10 @@ class Part:
             The source in this part; None as long as nothing is known.
         shift : ndarray of float64, shape (2,)
             Pointing of this part against the first, with which `fits` were made [arcsec].
-        configuration : Configuration
-            The options.
+        fwhm : float
+            Width that the source should show [arcsec]; NaN if it is not known.
+        n_threads : int or None
+            Threads.
         """
         frames = self.raw.with_pointing(-float(shift[0]), -float(shift[1]))
         data, flags = self._data, self._sample_flag
@@ -132,10 +135,8 @@ class Part:
         self.working.channels.flag[...] = self._flag[self.columns]
         signal = None if fits is None else self.signal(fits, frames)
         if signal is not None:
-            signal.subtract(data, flags, blank_fwhm=float(setting(configuration, "rounds.blank")))
-        variance = without_level(data, flags, access.usable_frames(frames))
-        self.working.channels.variance[...] = np.nan_to_num(variance, nan=0.0)
-        self.working.channels.flag[~(variance > 0.0)] |= int(ChannelFlag.DEAD)
+            signal.subtract(data, flags, blank_fwhm=float(setting(self.scan.configuration, "rounds.blank")))
+        clean_integration(self.working, fwhm, is_subtracted=signal is not None, n_threads=n_threads)
         if signal is not None:
             signal.subtract(data, sign=-1.0)
 

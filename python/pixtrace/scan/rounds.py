@@ -130,7 +130,7 @@ def run_rounds(
         number = len(state.records) + 1
         say("rounds", number - 1, most)
         previous = list(state.fits)
-        state.fits = _round(model, parts, state)
+        state.fits = _round(model, parts, state, n_threads)
         if len(parts) > 1:
             for k in range(1, len(parts)):
                 moved = pointing_between(state.fits[k], state.fits[0])
@@ -159,16 +159,15 @@ def _silent(stage: str, done: int, total: int) -> None:
     del stage, done, total
 
 
-def _round(model: PixelMap, parts: list[Part], state: LoopState) -> list[PixelFits]:
+def _round(model: PixelMap, parts: list[Part], state: LoopState, n_threads: int | None) -> list[PixelFits]:
     """Clean, map and fit all parts once."""
-    configuration = model.configuration
     model.clear_content()
     model.clear_process_brief()
     expected = expected_width(model)
     found: list[PixelFits] = []
     alone = len(parts) == 1
     for k, part in enumerate(parts):
-        part.clean(state.fits[k] if state.fits else None, state.shift[k], configuration)
+        part.clean(state.fits[k] if state.fits else None, state.shift[k], expected, n_threads)
         part.look_up(model)
         model.add_integration(part.working)
         if alone:
