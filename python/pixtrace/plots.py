@@ -76,8 +76,8 @@ def exposure_figure(image: SpectralImage, result: OversampledImage, *, title: st
         matplotlib is not installed.
     """
     views = Views.of(image, result)
-    with _style():
-        figure = _new_figure((15.0, 10.6))
+    with figure_style():
+        figure = new_figure((15.0, 10.6))
         _headline(figure, title, _subtitle(views, result), left=0.05)
         overview = figure.add_gridspec(1, 2, left=0.05, right=0.945, top=0.885, bottom=0.645, wspace=0.17)
         cutouts = figure.add_gridspec(1, 4, left=0.05, right=0.945, top=0.565, bottom=0.37, wspace=0.2)
@@ -143,8 +143,8 @@ def wiggles_figure(
     )
     largest = max((rms for _, rms, *_ in spectra if np.isfinite(rms)), default=0.0)
     spread = max(3.2 * _PERCENT * largest, 1.0)
-    with _style():
-        figure = _new_figure((12.0, 7.2))
+    with figure_style():
+        figure = new_figure((12.0, 7.2))
         subtitle = "the spectrum at the star, in one row of the rectified slice; spikes are cosmic rays and bad pixels"
         _headline(figure, title, subtitle, left=0.07)
         images = figure.add_gridspec(1, 2, left=0.07, right=0.975, top=0.85, bottom=0.625, wspace=0.1)
@@ -192,12 +192,12 @@ def save_figure(figure: Figure, path: Path, *, overwrite: bool = False) -> Path:
     OutputError
         It cannot be written.
     """
-    with _style(), atomic_path(path, overwrite=overwrite) as temporary, temporary.open("wb") as stream:
+    with figure_style(), atomic_path(path, overwrite=overwrite) as temporary, temporary.open("wb") as stream:
         figure.savefig(stream, format="png", dpi="figure")
     return path
 
 
-def _style() -> AbstractContextManager[None]:
+def figure_style() -> AbstractContextManager[None]:
     """Return the context in which text and lines look like ours; imports matplotlib."""
     try:
         from matplotlib import rc_context
@@ -207,7 +207,8 @@ def _style() -> AbstractContextManager[None]:
     return rc_context(_STYLE)
 
 
-def _new_figure(size: tuple[float, float]) -> Figure:
+def new_figure(size: tuple[float, float]) -> Figure:
+    """Return an empty figure of that size [inches], which is not attached to any window."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, dpi=_DPI, facecolor="white")

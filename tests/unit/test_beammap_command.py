@@ -42,7 +42,7 @@ def products(folder: Path) -> list[str]:
 
 
 def test_from_a_scan_to_products(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["beammap", str(scan), "-o", str(tmp_path / "out")]) == 0
+    assert main(["beammap", str(scan), "-o", str(tmp_path / "out"), "--no-plot"]) == 0
     said = capsys.readouterr()
     assert "14 of 16 pixels measured" in said.out
     assert said.err == ""
@@ -60,7 +60,7 @@ def test_from_a_scan_to_products(scan: Path, tmp_path: Path, capsys: pytest.Capt
 
 
 def test_products_are_not_replaced_by_accident(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["beammap", str(scan), "-o", str(tmp_path), "--no-maps", "-q"]
+    words = ["beammap", str(scan), "-o", str(tmp_path), "--no-maps", "--no-plot", "-q"]
     assert main(words) == 0
     assert main(words) == 2
     assert "is there already" in capsys.readouterr().err
@@ -88,7 +88,7 @@ def test_options_from_a_file_and_from_the_command_line(
     config = tmp_path / "beammap.toml"
     config.write_text(
         f'grid = 3.0\nname = "uranus"\nrounds = {{ value = 5, least = 1 }}\n'
-        f'[command]\noutput = "{tmp_path / "there"}"\nmaps = false\n'
+        f'[command]\noutput = "{tmp_path / "there"}"\nmaps = false\nplot = false\n'
     )
     words = ["beammap", str(scan), "--config", str(config), "-O", "rounds.least=5", "-v"]
     assert main(words) == 0
@@ -138,7 +138,7 @@ def test_all_options_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_no_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "dark.fits", with_source(amplitude=0.0))
-    assert main(["beammap", str(path), "-o", str(tmp_path / "out")]) == 1
+    assert main(["beammap", str(path), "-o", str(tmp_path / "out"), "--no-plot"]) == 1
     said = capsys.readouterr()
     assert "no source was found" in said.err
     assert "0 of 16 pixels measured" in said.out
@@ -198,17 +198,17 @@ def test_ctrl_c_in_each_stage(
 
     with monkeypatch.context() as patch:
         patch.setattr(*STAGES[stage], interrupt)
-        assert main(["beammap", str(scan), "-o", str(tmp_path)]) == 130
+        assert main(["beammap", str(scan), "-o", str(tmp_path), "--no-plot"]) == 130
     assert "interrupted; nothing is half-written" in capsys.readouterr().err
     assert not [name for name in products(tmp_path) if "partial" in name]
-    assert main(["beammap", str(scan), "-o", str(tmp_path), "--resume", "-q"]) == 0
+    assert main(["beammap", str(scan), "-o", str(tmp_path), "--resume", "-q", "--no-plot"]) == 0
     assert {f"simsource.sim-5.{suffix}" for suffix in SUFFIXES} <= set(products(tmp_path))
 
 
 def test_a_resumed_job_ends_as_one_that_was_not_interrupted(
     scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["beammap", str(scan), "--no-maps", "-O", "rounds.least=4", "-O", "rounds=4", "-o"]
+    words = ["beammap", str(scan), "--no-maps", "--no-plot", "-O", "rounds.least=4", "-O", "rounds=4", "-o"]
     assert main([*words, str(tmp_path / "whole")]) == 0
     write_state = pixtrace.io.beammap_state.write_state
 
@@ -246,7 +246,7 @@ def test_a_checkpoint_of_another_job_is_refused(scan: Path, tmp_path: Path) -> N
 def test_several_scans_in_one_job(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     turned = replace(QUIET, array=replace(QUIET.array, rotation=30.0), name="simsource")
     other = write(tmp_path / "other.fits", turned)
-    assert main(["beammap", str(scan), str(other), "-o", str(tmp_path / "out"), "--no-maps"]) == 0
+    assert main(["beammap", str(scan), str(other), "-o", str(tmp_path / "out"), "--no-maps", "--no-plot"]) == 0
     assert "14 of 16 pixels measured" in capsys.readouterr().out
     table = read_pixel_table(tmp_path / "out" / "simsource.sim-5-sim-5.ecsv")
     assert (table.extra["n_scans"].values[table.is_measured] == 2).all()
@@ -256,7 +256,7 @@ def test_stages_have_bars_on_a_terminal(
     scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert main(["beammap", str(scan), "-o", str(tmp_path), "--no-maps"]) == 0
+    assert main(["beammap", str(scan), "-o", str(tmp_path), "--no-maps", "--no-plot"]) == 0
     said = capsys.readouterr().err
     assert "rounds" in said
     assert "writing" in said

@@ -36,8 +36,10 @@ class BeamMapOptions:
     ----------
     output : Path
         Folder to write to.
-    overwrite, resume, dry_run, maps : bool
+    overwrite, resume, dry_run, maps, plot : bool
         As on the command line.
+    pages : tuple of int or None
+        Pixels with a page of their own; None: three that tell most.
     threads : int or None
         Number of threads; None: one per core.
     reduction : dict of str to object
@@ -54,6 +56,8 @@ class BeamMapOptions:
     resume: bool = False
     dry_run: bool = False
     maps: bool = True
+    plot: bool = True
+    pages: tuple[int, ...] | None = None
     threads: int | None = None
     reduction: dict[str, Any] = field(default_factory=dict[str, Any])
 
@@ -112,13 +116,24 @@ class BeamMapOptions:
                 raise ConfigError(msg)
             options[name.strip()] = value.strip()
         values.update({item.name: given[item.name] for item in fields(cls) if item.name in given})
+        if values.get("pages") is not None:
+            values["pages"] = _numbers(values["pages"])
         values["output"] = Path(values.get("output", "beammap")).expanduser()
         return cls(reduction=options.changed(), **values)
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    """Return the whole numbers of a list such as "392,431"."""
+    try:
+        return tuple(int(word) for word in text.replace(",", " ").split())
+    except ValueError:
+        msg = f"--pages {text}: expected fixed indices of pixels, such as 392,431"
+        raise ConfigError(msg) from None
+
+
 def _own(path: Path, table: object) -> dict[str, Any]:
     """Return the table ``[command]`` of a configuration file with every name and value checked."""
-    kinds: dict[str, type] = {"output": str, "overwrite": bool, "maps": bool, "threads": int}
+    kinds: dict[str, type] = {"output": str, "overwrite": bool, "maps": bool, "plot": bool, "threads": int}
     if not isinstance(table, dict):
         msg = f"{path}: {_COMMAND} = {table!r}; expected a table, [{_COMMAND}]"
         raise ConfigError(msg)
@@ -182,7 +197,8 @@ def beammap(files: Sequence[str], options: BeamMapOptions, terminal: Terminal) -
         raise
     for path in written:
         _log.info("wrote %s", path)
-    terminal.say(f"{summary(found)}, {time.perf_counter() - started:.1f} s -> {job.path('ecsv')}")
+    shown = job.path("report.html" if options.plot else "ecsv")
+    terminal.say(f"{summary(found)}, {time.perf_counter() - started:.1f} s -> {shown}")
     if found.problem:
         _log.error("%s", found.problem)
         return Exit.FAILED
@@ -194,6 +210,14 @@ def _write(job: BeamMapJob, found: BeamMap, options: BeamMapOptions, progress: A
     if progress is not None:
         progress("writing", 0, 1)
     written = job.write(found, maps=options.maps)
+    if options.plot:
+        from pixtrace.cli._beammap_pictures import draw
+
+        if progress is not None:
+            progress("drawing", 0, 1)
+        written += draw(job, found, written, options.pages)
+        if progress is not None:
+            progress("drawing", 1, 1)
     if progress is not None:
         progress("writing", 1, 1)
     return written

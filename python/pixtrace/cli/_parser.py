@@ -68,6 +68,7 @@ names, as `--options` lists them, and a table for the command:
   threads = 4
   overwrite = true
   maps = false
+  plot = true
 
 """
 
@@ -198,6 +199,10 @@ def _add_beammap(commands: Any) -> None:  # noqa: ANN401 - argparse does not nam
     output.add_argument("--overwrite", action=switch, help="replace products that are there already")
     output.add_argument("--resume", action="store_true", help="go on from the checkpoint of a run that was interrupted")
     output.add_argument("--maps", action=switch, help="write all maps as FITS (default: yes)")
+    output.add_argument("--plot", action=switch, help="draw pictures and write a report in HTML (default: yes)")
+    output.add_argument(
+        "--pages", metavar="N,N", help="pixels (fixed indices) with a page of their own (default: three that tell most)"
+    )
     output.add_argument("--dry-run", action="store_true", help="say what would be done and what memory it takes")
     method = beammap.add_argument_group("method")
     method.add_argument(
