@@ -68,6 +68,10 @@ def _dispatch(arguments: argparse.Namespace, terminal: Terminal) -> Exit:
     from pixtrace.cli._options import Options
 
     try:
+        if arguments.command == "demo" and arguments.demo == "beammap":
+            from pixtrace.cli._demo_beammap import demo_beammap
+
+            return demo_beammap(arguments.output, arguments.seed, getattr(arguments, "threads", None), terminal)
         if arguments.command == "demo":
             from pixtrace.cli._demo import demo_oversample
 

@@ -115,7 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
         description=(
             "Spectral traces of undersampled slit and integral-field spectrographs; beam maps of scanning cameras."
         ),
-        epilog=f"{_EXIT_CODES}\nTry it without data of your own:  pixtrace demo oversample",
+        epilog=f"{_EXIT_CODES}\nTry it without data of your own:  pixtrace demo oversample, pixtrace demo beammap",
     )
     parser.add_argument("--version", action=_ShowVersion, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
@@ -168,11 +168,27 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_factor(star, "3")
     star.set_defaults(factor=3.0)
-    star.add_argument("-o", "--output", metavar="DIR", default="pixtrace-demo", help="folder (default: %(default)s)")
-    star.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: %(default)s)")
-    _add_threads(star)
-    _add_verbosity(star)
+    _add_demo_output(star)
+    beams = demos.add_parser(
+        "beammap",
+        help="positions and gains of an array from a scan of a planet",
+        description=(
+            "Simulate the scan of a planet with drifts, sky noise, glitches and bad pixels, run `pixtrace beammap`\n"
+            "on it, and compare positions and gains with the truth. Files of an earlier demo in the same folder are\n"
+            "replaced."
+        ),
+        epilog=_EXIT_CODES,
+    )
+    _add_demo_output(beams)
     return parser
+
+
+def _add_demo_output(demo: argparse.ArgumentParser) -> None:
+    """Add what all demonstrations have in common."""
+    demo.add_argument("-o", "--output", metavar="DIR", default="pixtrace-demo", help="folder (default: %(default)s)")
+    demo.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: %(default)s)")
+    _add_threads(demo)
+    _add_verbosity(demo)
 
 
 def _add_beammap(commands: Any) -> None:  # noqa: ANN401 - argparse does not name its kind
@@ -180,7 +196,7 @@ def _add_beammap(commands: Any) -> None:  # noqa: ANN401 - argparse does not nam
     switch = argparse.BooleanOptionalAction
     beammap = commands.add_parser(
         "beammap",
-        help="positions and gains of detector pixels from scans of a star or planet",
+        help="positions and gains of detector pixels from scans of a demo or planet",
         description=(
             "Make a map of the source for every detector pixel, and from where and how high it stands there\n"
             "positions and gains: .rcp, ECSV with errors and flags, and all maps as FITS."
