@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from pixtrace.exceptions import DataError
-from pixtrace.scan import ChannelFlag, FitFlag, LoopState, PixelFits, Reduction, Scan
+from pixtrace.scan import ChannelFlag, Configuration, FitFlag, LoopState, PixelFits, Reduction, Scan
 from pixtrace.scan.combination import combine_fits, pointing_between, without_strangers
 from pixtrace.scan.frames import Frames
 from pixtrace.scan.levels import white_variance, without_level
+from pixtrace.scan.rounds import compare_rounds
 from pixtrace.scan.source_signal import SourceSignal
-from pixtrace.simulate import ArrayLayout
+from pixtrace.simulate import ArrayLayout, ScanNoise
 from tests.beammaps import QUIET, errors, simulated, with_source
 
 
@@ -234,3 +235,59 @@ def test_frames_with_another_pointing() -> None:
     difference = moved.get_focal_plane_offset() - frames.get_focal_plane_offset()
     np.testing.assert_allclose(difference.value, [[2.0] * 3, [-1.0] * 3], atol=1e-12)
     assert moved.data is frames.data
+
+
+NOISY = replace(
+    QUIET,
+    array=replace(
+        QUIET.array,
+        n_rows=8,
+        n_columns=8,
+        dead_fraction=0.05,
+        blind_fraction=0.03,
+        noisy_fraction=0.03,
+        oscillating_fraction=0.03,
+    ),
+    noise=ScanNoise(knee=1.0, sky=10.0, glitch_rate=0.02, glitch_size=30.0, jump_rate=0.002, jump_size=50.0),
+    n_frames=8000,
+)
+
+
+def test_noise_of_all_kinds_and_bad_pixels() -> None:
+    scan, array = simulated(with_source(NOISY, amplitude=600.0))
+    found = Reduction(scans=[scan]).reduce()
+    position, coupling = errors(found, array)
+    np.testing.assert_array_equal(found.is_good, array.is_good)
+    assert found.is_settled
+    error = np.stack([found.table.x_error, found.table.y_error])[:, array.is_good]
+    assert 0.8 < np.std(position / error) < 1.3
+    assert coupling.std() < 0.02
+    height = found.table.amplitude[array.is_good] / (600.0 * array.gain[array.is_good])
+    assert abs(np.median(height) - 1.0) < 0.005
+    assert {"dead channel", "too noisy"} <= set(found.reasons)
+    assert sum(found.reasons.values()) == (~array.is_good).sum()
+
+
+def test_signals_are_only_levelled_if_asked() -> None:
+    scan, array = simulated(with_source(NOISY, amplitude=600.0), {"clean": False, "rounds": 3})
+    levelled = Reduction(scans=[scan]).reduce()
+    good = levelled.is_good & array.is_good
+    away = np.stack([levelled.table.x, levelled.table.y])[:, good] - array.position[:, good]
+    assert np.median(np.hypot(*away)) > 0.3
+
+
+def test_a_pixel_that_swings_between_two_places_has_settled() -> None:
+    here, there = some_fits(x=[0.0]), some_fits(x=[0.2])
+    far = some_fits(x=[0.8])
+    options = Configuration()
+
+    def is_settled(*rounds: PixelFits) -> bool:
+        *earlier, now = rounds
+        lists = [[fits] for fits in reversed(earlier)]
+        return compare_rounds(3, [lists[0], lists[1] if len(lists) > 1 else []], [now], options)[1]
+
+    assert is_settled(here, some_fits(x=[0.01]))
+    assert not is_settled(here, there)
+    assert is_settled(here, there, some_fits(x=[0.0]))
+    assert not is_settled(here, far, some_fits(x=[0.0]))
+    assert not is_settled(there, here, far)

@@ -84,6 +84,7 @@ def write_state(path: Path, state: LoopState, key: str) -> None:
         "is_settled": state.is_settled,
         "records": [asdict(record) for record in state.records],
         "fits": [_as_lists(fits) for fits in state.fits],
+        "before": [_as_lists(fits) for fits in state.before],
     }
     with atomic_path(path, overwrite=True) as partial:
         partial.write_text(json.dumps(content), encoding="utf-8")
@@ -136,11 +137,17 @@ def read_state(path: Path, key: str) -> LoopState:
 def _as_state(content: Any) -> LoopState:  # noqa: ANN401 - as it comes from JSON
     """Return the state that is in the content of a file."""
     return LoopState(
-        fits=[PixelFits(**{name: _as_column(name, value) for name, value in part.items()}) for part in content["fits"]],
+        fits=_as_fits(content["fits"]),
+        before=_as_fits(content["before"]),
         shift=np.asarray(content["shift"], dtype=np.float64).reshape(-1, 2),
         records=[RoundRecord(**record) for record in content["records"]],
         is_settled=bool(content["is_settled"]),
     )
+
+
+def _as_fits(parts: Any) -> list[PixelFits]:  # noqa: ANN401 - as it comes from JSON
+    """Return fits of all parts."""
+    return [PixelFits(**{name: _as_column(name, value) for name, value in part.items()}) for part in parts]
 
 
 def _as_column(name: str, value: Any) -> Any:  # noqa: ANN401 - an array or a word

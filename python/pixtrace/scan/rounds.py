@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from pixtrace.scan.pixel_map import PixelMap
     from pixtrace.scan.reduction import Reduction
 
-__all__ = ["LoopState", "Progress", "RoundRecord", "run_rounds"]
+__all__ = ["LoopState", "Progress", "RoundRecord", "compare_rounds", "run_rounds"]
 
 _log = logging.getLogger("pixtrace.scan")
+#: Standard errors by which a pixel may move to and fro between the same two places, as a sample does to it that is taken
+#: for a glitch in every other round.
+_SWING = 0.3
 _SMALLEST_STEP = 1e-4  # of the FWHM, and of the amplitude: nobody asks for more
 
 
@@ -69,6 +72,8 @@ class LoopState:
     ----------
     fits : list of PixelFits
         What was found last, one for each part (integration of a scan).
+    before : list of PixelFits
+        What was found in the round before that.
     shift : ndarray of float64, shape (n_parts, 2)
         Pointing of each part against the first [arcsec].
     records : list of RoundRecord
@@ -78,6 +83,7 @@ class LoopState:
     """
 
     fits: list[PixelFits] = field(default_factory=list[PixelFits])
+    before: list[PixelFits] = field(default_factory=list[PixelFits])
     shift: Any = None
     records: list[RoundRecord] = field(default_factory=list[RoundRecord])
     is_settled: bool = False
@@ -136,7 +142,8 @@ def run_rounds(
                 moved = pointing_between(state.fits[k], state.fits[0])
                 state.shift[k] += moved
                 state.fits[k] = replace(state.fits[k], x=state.fits[k].x - moved[0], y=state.fits[k].y - moved[1])
-        record, state.is_settled = _compare(number, previous, state.fits, configuration)
+        record, state.is_settled = compare_rounds(number, [previous, state.before], state.fits, configuration)
+        state.before = previous
         state.records.append(record)
         _log.info(
             "round %d: %d of %d pixels found, %d settled, median step %.3g of the error",
@@ -191,12 +198,32 @@ def expected_width(model: PixelMap) -> float:
     return fitted_width(beam, float(diameter))
 
 
-def _compare(
-    number: int, previous: list[PixelFits], fits: list[PixelFits], configuration: Any
+def compare_rounds(
+    number: int, rounds: list[list[PixelFits]], fits: list[PixelFits], configuration: Any
 ) -> tuple[RoundRecord, bool]:
-    """Mark the pixels that have not settled since the round before, and say how many have."""
+    """Mark the pixels that have not settled since the round before, and say how many have.
+
+    Parameters
+    ----------
+    number : int
+        Of this round.
+    rounds : list of two lists of PixelFits
+        What the round before found in each part, and the one before that; empty lists where there was none.
+    fits : list of PixelFits
+        What this round found; `FitFlag.UNSETTLED` is set or taken away.
+    configuration : Configuration
+        The options.
+
+    Returns
+    -------
+    RoundRecord
+        What this round came to.
+    bool
+        Whether all pixels have settled.
+    """
     limit_position = float(setting(configuration, "rounds.position"))
     limit_gain = float(setting(configuration, "rounds.gain"))
+    previous, earlier = rounds
     n_found = n_settled = 0
     everything = bool(previous)
     steps: list[npt.NDArray[np.float64]] = []
@@ -205,12 +232,12 @@ def _compare(
         settled = np.zeros(is_found.shape, dtype=bool)
         if previous:
             before = previous[k]
-            place = {int(pixel): i for i, pixel in enumerate(before.fixed_index)}
-            at = np.array([place.get(int(pixel), -1) for pixel in now.fixed_index], dtype=np.int64)
-            both = (at >= 0) & is_found
-            both[both] &= before.is_found[at[both]]
-            step, growth = _steps(now, before, at)
+            at, both, step, growth = _steps(now, before)
             settled = both & (step <= limit_position) & (growth <= limit_gain)
+            if earlier:
+                _, again, swing, growth_of_swing = _steps(now, earlier[k])
+                is_back = both & again & (swing <= limit_position) & (growth_of_swing <= limit_gain)
+                settled |= is_back & (step <= _SWING) & (growth <= _SWING)
             steps.append(step[both])
             # A pixel that was found and is no more, or the other way round, has not settled either.
             lost = (at >= 0) & ~is_found
@@ -226,16 +253,37 @@ def _compare(
 
 
 def _steps(
-    now: PixelFits, before: PixelFits, at: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return how far pixels moved, and how much their amplitudes changed, in standard errors."""
+    now: PixelFits, before: PixelFits
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Compare two rounds.
+
+    Parameters
+    ----------
+    now, before : PixelFits
+        Fits of the same part.
+
+    Returns
+    -------
+    at : ndarray of int64, shape (n,)
+        Where the pixels of `now` stand in `before`, -1 for none.
+    both : ndarray of bool, shape (n,)
+        Whether the source was found in both.
+    step, growth : ndarray of float64, shape (n,)
+        How far pixels moved, and how much their amplitudes changed [standard errors].
+    """
+    place = {int(pixel): i for i, pixel in enumerate(before.fixed_index)}
+    at = np.array([place.get(int(pixel), -1) for pixel in now.fixed_index], dtype=np.int64)
+    both = (at >= 0) & now.is_found
+    both[both] &= before.is_found[at[both]]
+    if len(before) == 0:
+        return at, both, np.full(at.size, np.inf), np.full(at.size, np.inf)
     width = np.sqrt(now.fwhm_major * now.fwhm_minor)
     with np.errstate(invalid="ignore", divide="ignore"):
         fine = np.fmax(np.hypot(now.x_error, now.y_error) / math.sqrt(2.0), _SMALLEST_STEP * width)
         step = np.hypot(now.x - before.x[at], now.y - before.y[at]) / fine
         fine = np.fmax(now.peak_error, _SMALLEST_STEP * np.abs(now.peak))
         growth = np.abs(now.peak - before.peak[at]) / fine
-    return step, growth
+    return at, both, step, growth
 
 
 def _nothing_usable(parts: list[Part]) -> str:
