@@ -120,7 +120,7 @@ class MapStack(StackSamples):
         Returns
         -------
         ndarray of float64, shape (n_pixels,)
-            What was subtracted, 0 from a map without valid cells.
+            What was subtracted; NaN for a map without valid cells, which stays as it is.
 
         Raises
         ------
@@ -174,7 +174,7 @@ class MapStack(StackSamples):
         Returns
         -------
         ndarray of float64, shape (n_pixels,)
-            What the weights were divided by; a map where it is 0 or NaN stays as it is.
+            What the weights were divided by; 1 for a map without valid cells, or whose chi2 is 0 or infinite.
 
         Raises
         ------

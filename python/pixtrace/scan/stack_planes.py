@@ -36,6 +36,8 @@ class StackPlanes:
     _base: npt.NDArray[np.float64] | None
     _moments: npt.NDArray[np.float64]
     _pixel_ids: npt.NDArray[np.int64]
+    #: Samples that were left out since the stack was made because their value was not finite.
+    n_skipped: int
 
     def __init__(
         self,
@@ -156,7 +158,6 @@ class StackPlanes:
         self._base = None
         self._moments = np.zeros((N_MOMENTS, *data.shape[1:]))
         self._pixel_ids = np.array(ids, dtype=np.int64)
-        #: Samples that were left out since the stack was made because their value was not finite.
         self.n_skipped = 0
 
     @property

@@ -63,7 +63,8 @@ class StackSamples(StackPlanes):
         frame_data : array_like, shape (n_frames, n_channels)
             Signal as the detector wrote it.
         frame_gains, frame_weights : array_like, shape (n_frames,)
-            Gain and relative weight of each frame; where one is 0, NaN or infinite, the frame is left out.
+            Gain and relative weight of each frame; where one is 0, NaN or infinite, or the weight is negative, the
+            frame is left out.
         source_gains : array_like, shape (n_channels,)
             Gain of each channel to the source; where it is 0, NaN or infinite, the channel is left out.
         channel_variance : array_like, shape (n_listed,)
@@ -274,7 +275,7 @@ class StackSamples(StackPlanes):
 
         Over a valid cell, a sample loses ``g (G map - Y base)``, with gain ``g`` of the frame, present source gain
         ``G`` and former one ``Y`` of the channel; where `base` is NaN, it counts as 0. Nothing is subtracted where ``g`` is 0
-        or less, or NaN. Whatever ``g`` is, the sample gets `sample_blank_flag` if the cell is masked, and loses it if
+        or less, or not finite. Whatever ``g`` is, the sample gets `sample_blank_flag` if the cell is masked, and loses it if
         not. Samples off the map or over cells without data stay as they are, and so do frames that are not valid. Other
         flags of a sample do not matter. Every frame uses its own index for all channels.
 
