@@ -1,7 +1,7 @@
 """Our kernels with the signatures of jwst's functions.
 
 Each takes what its namesake takes and returns what that returns: nested dictionaries of scipy's splines, arrays of the
-same precision. What its namesake is made of (`bspline_fit` and so on) may have been replaced by someone who wants it
+same precision. One that returns None has declined, and the namesake does it (and may complain). What its namesake is made of (`bspline_fit` and so on) may have been replaced by someone who wants it
 otherwise, for a test or for good; then the namesake runs, because ours would pass over the replacement.
 """
 
@@ -47,6 +47,29 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "oversample_flux": (*_SHARED, "_reindex", "_linear_interp"),
     "linear_oversample": ("_reindex", "_linear_interp"),
     "_trace_image": _SHARED,
+    "fit_and_oversample": (
+        *_FIT,
+        *_SHARED,
+        "_reindex",
+        "_linear_interp",
+        "_fit_one_region",
+        "_crossdisp_profile",
+        "_trim_edges",
+        "_threshold_test",
+        "_set_fit_kwargs",
+        "_set_oversample_kwargs",
+        "_get_alpha_nrs_ifu",
+        "_get_alpha_nrs_slit",
+        "_get_alpha_mir_mrs",
+        "_get_alpha_mir_lrs",
+        "_get_oversampled_coords_nrs_ifu",
+        "_inflate_error",
+        "fit_all_regions",
+        "fit_2d_spline_trace",
+        "oversample_flux",
+        "linear_oversample",
+        "_trace_image",
+    ),
 }
 
 
@@ -65,13 +88,13 @@ class Kernels:
 
     def __init__(self, module: Any, originals: Mapping[str, _Call], is_on: Callable[[], bool]) -> None:  # noqa: ANN401
         self._module = module
-        self._originals = originals
+        self.originals = originals
         self._is_on = is_on
         self.functions: dict[str, _Call] = {name: self._behind(name) for name in originals}
 
     def _behind(self, name: str) -> _Call:
         """Return what is put in the place of a function: ours, unless there is a reason to call the original."""
-        original = self._originals[name]
+        original = self.originals[name]
         ours: _Call = _OURS[name]
 
         @functools.wraps(original)
@@ -82,14 +105,18 @@ class Kernels:
             if replaced:
                 _log.info("%s has been replaced: jwst's own %s is used", ", ".join(replaced), name)
                 return original(*arguments, **keywords)
-            return ours(*arguments, **keywords)
+            if name == "fit_and_oversample":
+                done = ours(self._module, *arguments, **keywords)
+            else:
+                done = ours(*arguments, **keywords)
+            return original(*arguments, **keywords) if done is None else done
 
         return function
 
     def _is_original(self, name: str) -> bool:
         """Whether a function of jwst is its own."""
         part = getattr(self._module, name, None)
-        if name in self._originals and part is self.functions[name]:
+        if name in self.originals and part is self.functions[name]:
             return True
         return (
             isinstance(part, types.FunctionType) and part.__module__.startswith(_PACKAGE) and part.__qualname__ == name
@@ -192,7 +219,9 @@ def _oversample_flux(
     psf_optimal: bool = False,  # noqa: FBT001, FBT002 - the signature of jwst, here and below
     trim_ends: bool = False,  # noqa: FBT001, FBT002
     pad: float = 3,
-) -> tuple[Float64, Float64, Float64, Float64, Float64]:
+) -> tuple[Float64, Float64, Float64, Float64, Float64] | None:
+    if not oversample_factor >= 1:  # fewer pixels than there are, which is not for us
+        return None
     flux_os, trace_used, full_trace, linear, residual = oversample_planes(
         model_from_dicts(spline_models),
         flux,
@@ -220,7 +249,9 @@ def _linear_oversample(
     require_ngood: int,
     edge_limit: int = 0,
     preserve_nan: bool = True,  # noqa: FBT001, FBT002
-) -> Float32:
+) -> Float32 | None:
+    if not oversample_factor >= 1:
+        return None
     return linear_planes(
         data,
         region_map,
@@ -252,10 +283,36 @@ def _trace_image(
     return used, full
 
 
+def _fit_and_oversample(
+    module: Any,  # noqa: ANN401
+    model: Any,  # noqa: ANN401
+    fit_threshold: float = 10.0,
+    slope_limit: float = 0.1,
+    psf_optimal: bool = False,  # noqa: FBT001, FBT002
+    oversample_factor: float = 1.0,
+    return_intermediate_models: bool = False,  # noqa: FBT001, FBT002
+    maximum_cores: str | int = "none",
+    metadata_model: Any = None,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
+    from pixtrace.adapters.jwst._exposure import Options, fit_and_oversample
+
+    options = Options(
+        fit_threshold=fit_threshold,
+        slope_limit=slope_limit,
+        psf_optimal=psf_optimal,
+        oversample_factor=oversample_factor,
+        return_intermediate_models=return_intermediate_models,
+        maximum_cores=maximum_cores,
+        metadata_model=metadata_model,
+    )
+    return fit_and_oversample(module, model, options)
+
+
 _OURS: Final[dict[str, _Call]] = {
     "fit_all_regions": _fit_all_regions,
     "fit_2d_spline_trace": _fit_2d_spline_trace,
     "oversample_flux": _oversample_flux,
     "linear_oversample": _linear_oversample,
     "_trace_image": _trace_image,
+    "fit_and_oversample": _fit_and_oversample,
 }

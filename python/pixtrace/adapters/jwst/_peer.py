@@ -11,13 +11,14 @@ from typing import Any, Final
 
 from pixtrace.exceptions import MissingExtraError, UnsupportedVersionError
 
-__all__ = ["PARAMETERS", "SUPPORTED", "is_installed", "missing", "trace_module", "version"]
+__all__ = ["PARAMETERS", "SUPPORTED", "is_installed", "missing", "places", "trace_module", "version"]
 
 #: Releases of jwst that this adapter is made for, and tested with.
 SUPPORTED: Final = "3.0.x"
 _KNOWN = re.compile(r"3\.0\.\d+(?!\d)")
 _REMEDY = 'pip install "pixtrace[jwst]"'
 _MODULE = "jwst.adaptive_trace_model.trace_model"
+_STEP_MODULE = "jwst.adaptive_trace_model.adaptive_trace_model_step"
 
 #: Functions of the step that are replaced, with the parameters by which they are called.
 PARAMETERS: Final[dict[str, tuple[str, ...]]] = {
@@ -59,6 +60,16 @@ PARAMETERS: Final[dict[str, tuple[str, ...]]] = {
         "preserve_nan",
     ),
     "_trace_image": ("shape", "spline_models", "region_map", "alpha", "slope_limit", "pad"),
+    "fit_and_oversample": (
+        "model",
+        "fit_threshold",
+        "slope_limit",
+        "psf_optimal",
+        "oversample_factor",
+        "return_intermediate_models",
+        "maximum_cores",
+        "metadata_model",
+    ),
 }
 
 
@@ -123,3 +134,16 @@ def trace_module() -> Any:  # noqa: ANN401 - a module of a package without types
             )
             raise UnsupportedVersionError(msg)
     return module
+
+
+def places() -> list[tuple[Any, str]]:
+    """Return where the functions that are replaced are looked up: modules of jwst, and names in them.
+
+    Raises
+    ------
+    MissingExtraError, UnsupportedVersionError
+        See `trace_module`.
+    """
+    module = trace_module()
+    step = importlib.import_module(_STEP_MODULE)
+    return [*((module, name) for name in PARAMETERS), (step, "fit_and_oversample")]

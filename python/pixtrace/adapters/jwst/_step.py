@@ -72,6 +72,12 @@ class AdaptiveTraceModelStep(_NativeStep):  # type: ignore[misc]  # jwst comes w
         datamodel or container
             The same with trace, and oversampled if that is asked for.
         """
+        if self._is_hook and not getattr(self.parent, "skip", True) and isinstance(self.parent, _NativeStep):
+            _log.warning(
+                "the step that %s hangs on was not skipped: the data have their trace already and are left as they are",
+                self.name,
+            )
+            return input_data
         with enable():
             return super().process(input_data)
 

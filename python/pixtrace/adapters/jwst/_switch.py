@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from pixtrace.adapters.jwst._peer import PARAMETERS, trace_module
+from pixtrace.adapters.jwst._peer import places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +46,7 @@ class _Switch:
         self._lock: Final = threading.RLock()
         self._calls: set[Enabled] = set()  # of `enable` that were not used as blocks
         self._blocks: list[tuple[Enabled, int]] = []  # open ones, and the threads they were opened in
-        self._module: Any = None
-        self._originals: dict[str, Callable[..., Any]] = {}
+        self._replaced: list[tuple[Any, str, Callable[..., Any]]] = []  # module, name, and what was there
         self._kernels: Kernels | None = None
         self.is_on = False
 
@@ -84,28 +83,38 @@ class _Switch:
     def _put_in(self) -> None:
         if self.is_on:
             return
-        module = trace_module()
+        where = places()
         from pixtrace.adapters.jwst._kernels import Kernels
 
-        ours = {} if self._kernels is None else self._kernels.functions
         # Whatever is there is put back later, be it jwst's or what someone else has put there in the meantime; but not
         # one of ours that was put back behind our back, by someone who had found it there.
-        found = {name: getattr(module, name) for name in PARAMETERS}
-        self._originals = {
-            name: self._originals[name] if function is ours.get(name) else function for name, function in found.items()
-        }
-        self._module = module
-        self._kernels = Kernels(module, self._originals, lambda: self.is_on)
-        for name, function in self._kernels.functions.items():
-            setattr(module, name, function)
+        before = {} if self._kernels is None else self._kernels.originals
+        ours = {} if self._kernels is None else {id(f): before[name] for name, f in self._kernels.functions.items()}
+        found = [(module, name, getattr(module, name)) for module, name in where]
+        self._replaced = [(module, name, ours.get(id(there), there)) for module, name, there in found]
+        originals: dict[str, Callable[..., Any]] = {}
+        for _, name, original in self._replaced:
+            originals.setdefault(name, original)
+        self._kernels = Kernels(where[0][0], originals, lambda: self.is_on)
+        for module, name, _ in self._replaced:
+            setattr(module, name, self._kernels.functions[name])
         self.is_on = True
 
     def _take_out_if_unwanted(self) -> None:
         if not self.is_on or self._calls or self._blocks:
             return
         self.is_on = False
-        for name, original in self._originals.items():
-            setattr(self._module, name, original)
+        for module, name, original in self._replaced:
+            setattr(module, name, original)
+
+    def original(self, module: Any, name: str) -> Callable[..., Any]:  # noqa: ANN401
+        """Return what is in a module when ours is not."""
+        with self._lock:
+            for there, known, function in self._replaced if self.is_on else ():
+                if there is module and known == name:
+                    return function
+            found: Callable[..., Any] = getattr(module, name)
+            return found
 
 
 _switch: Final = _Switch()
@@ -114,8 +123,9 @@ _switch: Final = _Switch()
 def enable() -> Enabled:
     """Put our kernels behind the functions of jwst's ``adaptive_trace_model`` step in this process.
 
-    Replaced are `fit_all_regions`, `fit_2d_spline_trace`, `oversample_flux`, `linear_oversample` and `_trace_image`.
-    They take and return the same, faster; the step's parameter ``maximum_cores`` becomes a number of threads.
+    Replaced are `fit_all_regions`, `fit_2d_spline_trace`, `oversample_flux`, `linear_oversample`, `_trace_image`, and
+    `fit_and_oversample`, which calls them. They take and return the same, faster; the step's parameter
+    ``maximum_cores`` becomes a number of threads.
 
     Returns
     -------
