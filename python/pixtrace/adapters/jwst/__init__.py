@@ -44,10 +44,10 @@ def get_steps() -> list[tuple[str, str, bool]]:
     Returns
     -------
     list of (str, str, bool)
-        Full name, alias, and whether it is a pipeline. The alias is that of jwst's own step, because stpipe files
-        parameters and status under it; on the command line ``pixtrace::adaptive_trace_model`` is ours.
+        Full name, alias, and whether it is a pipeline. The alias is one of its own: ``strun adaptive_trace_model``
+        must not become ambiguous for whoever has pixtrace installed.
     """
-    return [("pixtrace.adapters.jwst.AdaptiveTraceModelStep", "adaptive_trace_model", False)]
+    return [("pixtrace.adapters.jwst.AdaptiveTraceModelStep", "pixtrace_adaptive_trace_model", False)]
 
 
 class _NotInstalled(type):

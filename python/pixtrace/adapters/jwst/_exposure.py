@@ -176,7 +176,7 @@ def _open(model: Any, options: Options) -> _Opened | None:  # noqa: ANN401
 def _geometry(model: Any, mode: Mode, shape: tuple[int, int]) -> Geometry:  # noqa: ANN401
     """Return where the slices of an exposure lie."""
     wcs = model.meta.wcs
-    where = str(model.meta.filename)
+    where = _name(model)
     frames = list(wcs.available_frames)
     if mode.geometry != "ifu" and frames[0] != "detector":
         msg = f"{where}: the WCS begins with the frame {frames[0]!r}"
@@ -221,8 +221,13 @@ def _image(model: Any, mode: Mode, labels: npt.NDArray[np.int32], alpha: npt.NDA
         variances={name: plane(name) for name in _VARIANCES if model.hasattr(name)},
         flipped=mode.slice_axis == "x",
         flux_is_density=is_flux_density(str(model.meta.bunit_data or "")),
-        name=str(getattr(model, "name", None) or model.meta.filename or "the exposure"),
+        name=_name(model),
     )
+
+
+def _name(model: Any) -> str:  # noqa: ANN401
+    """Return what messages call an exposure or a slit."""
+    return str(getattr(model, "name", None) or getattr(model.meta, "filename", None) or "the exposure")
 
 
 def _fine_planes(opened: _Opened, factor: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32] | None]:
@@ -263,7 +268,8 @@ def _update(
             setattr(model, name, None)
     for name, plane in planes.items():
         setattr(model, name, _back(plane, turned=turned))
-    model.meta.wcs = _finer_wcs(module, model.meta.wcs, opened.mode, result.factor)
+    # Into the tree, past the setter: it would hold the WCS, as text, against a schema that says nothing about it.
+    model.meta.instance["wcs"] = _finer_wcs(module, model.meta.wcs, opened.mode, result.factor)
     for name in _AREAS:
         area = getattr(model.meta.photometry, name, None)
         if area is not None:
@@ -318,7 +324,7 @@ def _oriented(plane: Plane, mode: Mode) -> Plane:
 
 def _back(plane: Plane, *, turned: bool) -> Plane:
     """Return a plane in the orientation of the exposure."""
-    return np.ascontiguousarray(np.rot90(plane, -1)) if turned else plane
+    return np.rot90(plane, -1) if turned else plane
 
 
 def _file_pixels(rows: npt.NDArray[np.float64], n_rows: int, mode: Mode) -> npt.NDArray[np.float64]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Float64 = npt.NDArray[np.float64]
     Float32 = npt.NDArray[np.float32]
 
-__all__ = ["Kernels"]
+__all__ = ["OURS", "Kernels"]
 
 _log = logging.getLogger("jwst.adaptive_trace_model.trace_model")  # a name that stpipe shows and records
 _PACKAGE = "jwst.adaptive_trace_model"
@@ -95,7 +95,7 @@ class Kernels:
     def _behind(self, name: str) -> _Call:
         """Return what is put in the place of a function: ours, unless there is a reason to call the original."""
         original = self.originals[name]
-        ours: _Call = _OURS[name]
+        ours: _Call = OURS[name]
 
         @functools.wraps(original)
         def function(*arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401
@@ -308,7 +308,8 @@ def _fit_and_oversample(
     return fit_and_oversample(module, model, options)
 
 
-_OURS: Final[dict[str, _Call]] = {
+#: Our functions by the names of jwst's.
+OURS: Final[dict[str, _Call]] = {
     "fit_all_regions": _fit_all_regions,
     "fit_2d_spline_trace": _fit_2d_spline_trace,
     "oversample_flux": _oversample_flux,

@@ -16,7 +16,7 @@ __all__ = ["PARAMETERS", "SUPPORTED", "is_installed", "missing", "places", "trac
 #: Releases of jwst that this adapter is made for, and tested with.
 SUPPORTED: Final = "3.0.x"
 _KNOWN = re.compile(r"3\.0\.\d+(?!\d)")
-_REMEDY = 'pip install "pixtrace[jwst]"'
+_REMEDY = 'pip install "pixtrace[jwst]" "jwst>=3.0,<3.1"'
 _MODULE = "jwst.adaptive_trace_model.trace_model"
 _STEP_MODULE = "jwst.adaptive_trace_model.adaptive_trace_model_step"
 
@@ -116,7 +116,7 @@ def trace_module() -> Any:  # noqa: ANN401 - a module of a package without types
         raise missing()
     found = version()
     if _KNOWN.match(found) is None:
-        msg = f"jwst {found} is installed; pixtrace.adapters.jwst works with jwst {SUPPORTED}: {_REMEDY} brings it"
+        msg = f"jwst {found} is installed; pixtrace.adapters.jwst works with jwst {SUPPORTED}: {_REMEDY} brings one that works"
         raise UnsupportedVersionError(msg)
     try:
         module = importlib.import_module(_MODULE)
@@ -130,7 +130,7 @@ def trace_module() -> Any:  # noqa: ANN401 - a module of a package without types
             what = "does not exist" if parameters is None else f"has the parameters {', '.join(parameters)}"
             msg = (
                 f"{_MODULE}.{name} of jwst {found} {what}; expected {', '.join(expected)}, as in jwst 3.0.0: "
-                f"{_REMEDY} brings a release that works"
+                f"{_REMEDY} brings one that works"
             )
             raise UnsupportedVersionError(msg)
     return module

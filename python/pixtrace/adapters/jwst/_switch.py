@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pixtrace.adapters.jwst._kernels import Kernels
 
-__all__ = ["Enabled", "disable", "enable", "is_enabled"]
+__all__ = ["Enabled", "disable", "enable", "is_enabled", "original_of"]
 
 
 class Enabled:
@@ -163,3 +163,21 @@ def is_enabled() -> bool:
         True between `enable` and `disable`, and within ``with enable():``.
     """
     return _switch.is_on
+
+
+def original_of(module: Any, name: str) -> Callable[..., Any]:  # noqa: ANN401
+    """Return the function that is in a module of jwst when ours is not.
+
+    Parameters
+    ----------
+    module : module
+        One of jwst's.
+    name : str
+        Name of the function in it.
+
+    Returns
+    -------
+    callable
+        The function.
+    """
+    return _switch.original(module, name)

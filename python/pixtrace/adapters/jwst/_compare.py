@@ -1,0 +1,448 @@
+"""Both implementations on one exposure: how far they are apart, plane by plane and region by region, and how long."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import statistics
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from pixtrace import __version__
+from pixtrace.adapters.jwst._peer import places, trace_module, version
+from pixtrace.adapters.jwst._planes import Difference, differences
+from pixtrace.adapters.jwst._switch import enable, original_of
+from pixtrace.exceptions import FileReadError, MissingExtraError, ParameterError
+from pixtrace.io.atomic import atomic_path, check_output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+__all__ = ["Comparison", "Timing", "compare"]
+
+_STEP: Final = "the whole step"
+_TOGETHER: Final = "fit_and_oversample"
+_PARTS: Final = ("fit_all_regions", "oversample_flux", "linear_oversample", "_trace_image")
+_MOST_LINES: Final = 12
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long something took.
+
+    Attributes
+    ----------
+    what : str
+        A function of jwst's step, all calls together, or the whole step.
+    jwst, pixtrace : float
+        Wall-clock time [s].
+    """
+
+    what: str
+    jwst: float
+    pixtrace: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster pixtrace was."""
+        return self.jwst / self.pixtrace if self.pixtrace > 0 else float("nan")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Comparison:
+    """What `compare` found; printed, it is a report.
+
+    Attributes
+    ----------
+    path : Path
+        The exposure.
+    parameters : mapping of str to object
+        Parameters of the step.
+    versions : mapping of str to str
+        Of jwst and pixtrace.
+    threads : int
+        Number of threads that pixtrace used.
+    differences : sequence of Difference
+        By image, plane and region; region 0 is the whole image.
+    times : sequence of Timing
+        Function by function, then the whole step.
+    """
+
+    path: Path
+    parameters: Mapping[str, Any]
+    versions: Mapping[str, str]
+    threads: int
+    differences: Sequence[Difference]
+    times: Sequence[Timing]
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{name} = {value}" for name, value in self.parameters.items())
+        names = " and ".join(f"{name} {release}" for name, release in self.versions.items())
+        lines = [f"{self.path.name}: {names}, {options}", "", *_time_lines(self.times), ""]
+        whole = [row for row in self.differences if row.region == 0]
+        lines += ["differences over the whole image (relative to the value, or to the median of the plane)"]
+        lines += _difference_lines(whole)
+        worst = [row for row in self.differences if row.region != 0 and (row.n_missing or row.relative > 0)]
+        worst.sort(key=lambda row: (row.n_missing, row.relative), reverse=True)
+        if worst:
+            shown = worst[:_MOST_LINES]
+            rest = len(worst) - len(shown)
+            lines += ["", "regions that differ most" + (f" ({rest} more are in the table)" if rest else "")]
+            lines += _difference_lines(shown)
+        return "\n".join(lines)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the table of differences, with the times in its header, as ECSV.
+
+        Parameters
+        ----------
+        path : path-like
+            File to write; ``astropy.table.Table.read`` reads it.
+        overwrite : bool, optional
+            Whether a file that is there already may be replaced.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        OutputError, OutputExistsError
+            It cannot be written.
+        """
+        from astropy.table import Table
+
+        columns: dict[str, Any] = {name: [] for name in Difference.__annotations__}
+        for row in self.differences:
+            for name, values in columns.items():
+                values.append(getattr(row, name))
+        table: Any = Table(columns, names=list(columns))
+        table.meta.update(
+            exposure=self.path.name,
+            parameters=dict(self.parameters),
+            versions=dict(self.versions),
+            threads=self.threads,
+            cores=os.cpu_count(),
+            times=[
+                {"what": t.what, "jwst": t.jwst, "pixtrace": t.pixtrace, "times_faster": t.ratio} for t in self.times
+            ],
+        )
+        target = Path(path)
+        with atomic_path(target, overwrite=overwrite) as unfinished:
+            table.write(unfinished, format="ascii.ecsv")
+        return target
+
+    def plot(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Draw differences and times, as PNG.
+
+        Parameters
+        ----------
+        path : path-like
+            File to write.
+        overwrite : bool, optional
+            Whether a file that is there already may be replaced.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        MissingExtraError
+            matplotlib is not installed.
+        OutputError, OutputExistsError
+            It cannot be written.
+        """
+        from pixtrace._plotcompare import comparison_figure
+        from pixtrace.plots import save_figure
+
+        cells = [
+            (f"{row.image} {row.plane}".strip(), row.region, row.relative, row.n_missing)
+            for row in self.differences
+            if row.region != 0
+        ]
+        times = [(timing.what, timing.jwst, timing.pixtrace) for timing in self.times]
+        title = f"{self.path.name}   x {self.parameters['oversample']:g}"
+        subtitle = " and ".join(f"{name} {release}" for name, release in self.versions.items())
+        threads = f"{self.threads} thread{'' if self.threads == 1 else 's'}"
+        return save_figure(
+            comparison_figure(cells, times, title=title, subtitle=f"{subtitle} on {threads}"),
+            Path(path),
+            overwrite=overwrite,
+        )
+
+
+def compare(
+    path: str | os.PathLike[str],
+    *,
+    oversample: float = 2.0,
+    fit_threshold: float = 10.0,
+    slope_limit: float = 0.1,
+    psf_optimal: bool = False,
+    maximum_cores: str | int = "none",
+    rounds: int = 1,
+    output: str | os.PathLike[str] | None = ".",
+    plot: bool = True,
+    overwrite: bool = False,
+    report: Callable[[str], object] | None = print,
+) -> Comparison:
+    """Run jwst's own step on an exposure, and the same step under `enable`, and compare.
+
+    Both get a copy of the same datamodel, which is in memory. While jwst's step runs, each call of its fit and
+    oversampling functions is repeated with ours, on the same arguments and outside of the time of the step.
+
+    Parameters
+    ----------
+    path : path-like
+        A calibrated exposure of a mode that has a trace model.
+    oversample, fit_threshold, slope_limit : float, optional
+        Parameters of the step. The factor is 2 unless asked for otherwise (that of the step is 1).
+    psf_optimal : bool, optional
+        Parameter of the step.
+    maximum_cores : str or int, optional
+        Parameter of the step: processes for jwst, threads for pixtrace.
+    rounds : int, optional
+        How often both are run, in turns; the times are medians.
+    output : path-like or None, optional
+        Folder for ``..._compare.ecsv`` and ``..._compare.png``, made if need be; None writes nothing.
+    plot : bool, optional
+        Whether the picture is drawn (extra ``plot``).
+    overwrite : bool, optional
+        Whether files that are there already may be replaced.
+    report : callable or None, optional
+        Is given the report as text.
+
+    Returns
+    -------
+    Comparison
+        Differences and times.
+
+    Raises
+    ------
+    MissingExtraError
+        jwst is not installed, or matplotlib where it is needed.
+    UnsupportedVersionError
+        jwst is installed in another release than 3.0.x.
+    FileReadError
+        There is no such file, or jwst cannot open it.
+    ParameterError
+        `rounds` is less than 1, or the step did not do this exposure.
+    OutputError, OutputExistsError
+        A file cannot be written; found out before anything is run, if possible.
+    """
+    from pixtrace._arrays import as_count
+    from pixtrace.adapters.jwst._threads import threads_for
+
+    module = trace_module()
+    n_rounds = as_count(rounds, "rounds", least=1)
+    path = Path(path)
+    targets = _targets(path, output, plot=plot, overwrite=overwrite)
+    parameters: dict[str, Any] = {
+        "oversample": float(oversample),
+        "fit_threshold": float(fit_threshold),
+        "slope_limit": float(slope_limit),
+        "psf_optimal": bool(psf_optimal),
+        "maximum_cores": str(maximum_cores),
+    }
+    step: Any = importlib.import_module("jwst.adaptive_trace_model").AdaptiveTraceModelStep
+    seconds: dict[str, tuple[list[float], list[float]]] = {}
+    found: list[Difference] = []
+    with _opened(path) as model:
+        for _ in range(n_rounds):
+            with _native(module) as watch:
+                theirs, took = _timed(lambda: step(**parameters).run(model))
+            _note(seconds, 0, {**watch.jwst, _STEP: took - watch.overhead})
+            _check_done(theirs, path)
+            with enable(), _ours() as watch_ours:
+                ours, took = _timed(lambda: step(**parameters).run(model))
+            _note(seconds, 1, {**watch.pixtrace, _TOGETHER: watch_ours.pixtrace.get(_TOGETHER, 0.0), _STEP: took})
+            found = found or differences(theirs, ours)
+            theirs.close()
+            ours.close()
+    comparison = Comparison(
+        path=path,
+        parameters=parameters,
+        versions={"jwst": version(), "pixtrace": __version__},
+        threads=threads_for(maximum_cores),
+        differences=found,
+        times=[Timing(what, *map(statistics.median, both)) for what, both in seconds.items() if all(both)],
+    )
+    for target in targets:
+        if target.suffix == ".ecsv":
+            comparison.save(target, overwrite=overwrite)
+        else:
+            comparison.plot(target, overwrite=overwrite)
+    if report is not None:
+        report(str(comparison) + "".join(f"\n-> {target}" for target in targets))
+    return comparison
+
+
+# -- measuring
+
+
+class _Watch:
+    """Seconds by function, of jwst's and of ours on the same arguments."""
+
+    def __init__(self) -> None:
+        self.jwst: dict[str, float] = {}
+        self.pixtrace: dict[str, float] = {}
+        self.overhead = 0.0
+
+
+@contextmanager
+def _native(module: Any) -> Generator[_Watch]:  # noqa: ANN401
+    """Let jwst's own functions run, whatever is enabled, and time them; ours run beside them."""
+    from pixtrace.adapters.jwst._kernels import OURS
+
+    watch = _Watch()
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401
+            before = watch.overhead
+            result, took = _timed(lambda: function(*arguments, **keywords))
+            watch.jwst[name] = watch.jwst.get(name, 0.0) + took - (watch.overhead - before)
+            if name in _PARTS:
+                start = time.perf_counter()
+                _, took = _timed(lambda: OURS[name](*arguments, **keywords))
+                watch.pixtrace[name] = watch.pixtrace.get(name, 0.0) + took
+                watch.overhead += time.perf_counter() - start
+            return result
+
+        return call
+
+    with _in_place(
+        [
+            (there, name, timed(name, function) if name in {*_PARTS, _TOGETHER} else function)
+            for there, name in places()
+            for function in [original_of(there, name)]
+        ]
+    ):
+        del module
+        yield watch
+
+
+@contextmanager
+def _ours() -> Generator[_Watch]:
+    """Time what the step calls while ours are enabled."""
+    watch = _Watch()
+
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401
+            result, took = _timed(lambda: function(*arguments, **keywords))
+            watch.pixtrace[_TOGETHER] = watch.pixtrace.get(_TOGETHER, 0.0) + took
+            return result
+
+        return call
+
+    there, name = places()[-1]
+    with _in_place([(there, name, timed(getattr(there, name)))]):
+        yield watch
+
+
+@contextmanager
+def _in_place(functions: list[tuple[Any, str, Callable[..., Any]]]) -> Generator[None]:
+    """Put functions into modules while the block runs; afterwards what was there is there again."""
+    before = [(module, name, getattr(module, name)) for module, name, _ in functions]
+    try:
+        for module, name, function in functions:
+            setattr(module, name, function)
+        yield
+    finally:
+        for module, name, function in before:
+            setattr(module, name, function)
+
+
+def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    """Return the result of a call, and the seconds it took."""
+    start = time.perf_counter()
+    result = call()
+    return result, time.perf_counter() - start
+
+
+def _note(seconds: dict[str, tuple[list[float], list[float]]], which: int, times: Mapping[str, float]) -> None:
+    """Add the times of one run."""
+    order = [*_PARTS, _TOGETHER, _STEP]
+    for what in sorted(times, key=order.index):
+        seconds.setdefault(what, ([], []))[which].append(times[what])
+
+
+# -- files
+
+
+def _targets(path: Path, output: str | os.PathLike[str] | None, *, plot: bool, overwrite: bool) -> list[Path]:
+    """Return the files that will be written; refuse at once what cannot be."""
+    if output is None:
+        return []
+    if plot and importlib.util.find_spec("matplotlib") is None:
+        msg = "the picture needs matplotlib, which is not installed: pip install 'pixtrace[plot]', or plot=False"
+        raise MissingExtraError(msg)
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = path.name.removesuffix(".gz").removesuffix(".fits")
+    names = [f"{stem}_compare.ecsv", *([f"{stem}_compare.png"] if plot else [])]
+    return [check_output(folder / name, overwrite=overwrite) for name in names]
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[Any]:
+    """Open an exposure as jwst does, with all its arrays in memory."""
+    datamodels: Any = importlib.import_module("stdatamodels.jwst.datamodels")
+    try:
+        model = datamodels.open(path)
+    except (OSError, ValueError, TypeError) as error:
+        msg = f"{path}: jwst cannot open it: {error}"
+        raise FileReadError(msg) from error
+    with model:
+        for part in [model, *getattr(model, "slits", [])]:
+            for value in list(part.instance.values()):
+                if hasattr(value, "shape"):
+                    np.asarray(value)
+        yield model
+
+
+def _check_done(result: Any, path: Path) -> None:  # noqa: ANN401
+    status = result.meta.cal_step.adaptive_trace_model
+    if status != "COMPLETE":
+        msg = f"{path}: jwst's step ended with {status}; it does not do datamodels of type {type(result).__name__}"
+        raise ParameterError(msg)
+
+
+# -- words
+
+
+def _time_lines(times: Sequence[Timing]) -> list[str]:
+    rows = [("", "jwst", "pixtrace", "times faster")]
+    rows += [(t.what, f"{t.jwst:.3f} s", f"{t.pixtrace:.3f} s", f"{t.ratio:.1f}") for t in times]
+    return _aligned(rows)
+
+
+def _difference_lines(rows: Sequence[Difference]) -> list[str]:
+    table = [("plane", "region", "pixels", "differ", "missing in one", "largest", "relative")]
+    table += [
+        (
+            f"{row.image} {row.plane}".strip(),
+            str(row.region) if row.region else "all",
+            str(row.n_pixels),
+            str(row.n_differing),
+            str(row.n_missing),
+            f"{row.largest:.3g}",
+            f"{row.relative:.2g}",
+        )
+        for row in rows
+    ]
+    return _aligned(table)
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  " + "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
