@@ -52,7 +52,7 @@ def comparison_figure(
     with plots._style():
         figure = plots._new_figure((13.0, 6.4))
         plots._headline(figure, title, subtitle, left=0.08)
-        grid = figure.add_gridspec(1, 2, left=0.08, right=0.965, top=0.83, bottom=0.11, wspace=0.34, width_ratios=(3, 2))
+        grid = figure.add_gridspec(1, 2, left=0.08, right=0.965, top=0.83, bottom=0.11, wspace=0.5, width_ratios=(3, 2))
         _draw_differences(figure, figure.add_subplot(grid[0]), cells)
         _draw_times(figure.add_subplot(grid[1]), times)
     return figure
@@ -74,7 +74,7 @@ def _draw_differences(figure: Figure, axes: Axes, cells: Sequence[tuple[str, int
     axes.set_xlabel("region")
     axes.set_title("Largest relative difference (number: pixels missing in one alone)")
     bar = figure.colorbar(shown, ax=axes, pad=0.015, fraction=0.045)
-    bar.set_label("decades; the darkest are equal, or as good as")
+    bar.set_label("decades; the darkest are equal")
 
 
 def _draw_times(axes: Axes, times: Sequence[tuple[str, float, float]]) -> None:

@@ -28,6 +28,7 @@ __all__ = ["Comparison", "Timing", "compare"]
 _STEP: Final = "the whole step"
 _TOGETHER: Final = "fit_and_oversample"
 _PARTS: Final = ("fit_all_regions", "oversample_flux", "linear_oversample", "_trace_image")
+_FIT: Final = _PARTS[0]
 _MOST_LINES: Final = 12
 
 
@@ -186,7 +187,7 @@ def compare(
     fit_threshold: float = 10.0,
     slope_limit: float = 0.1,
     psf_optimal: bool = False,
-    maximum_cores: str | int = "none",
+    threads: int = 1,
     rounds: int = 1,
     output: str | os.PathLike[str] | None = ".",
     plot: bool = True,
@@ -206,8 +207,8 @@ def compare(
         Parameters of the step. The factor is 2 unless asked for otherwise (that of the step is 1).
     psf_optimal : bool, optional
         Parameter of the step.
-    maximum_cores : str or int, optional
-        Parameter of the step: processes for jwst, threads for pixtrace.
+    threads : int, optional
+        Number of threads of pixtrace (``maximum_cores`` of the step); at most one per core. jwst runs in one process.
     rounds : int, optional
         How often both are run, in turns; the times are medians.
     output : path-like or None, optional
@@ -233,15 +234,16 @@ def compare(
     FileReadError
         There is no such file, or jwst cannot open it.
     ParameterError
-        `rounds` is less than 1, or the step did not do this exposure.
+        `rounds` or `threads` is less than 1, or the step did not do this exposure.
     OutputError, OutputExistsError
         A file cannot be written; found out before anything is run, if possible.
     """
     from pixtrace._arrays import as_count
     from pixtrace.adapters.jwst._threads import threads_for
 
-    module = trace_module()
+    trace_module()
     n_rounds = as_count(rounds, "rounds", least=1)
+    cores = {"maximum_cores": str(as_count(threads, "threads", least=1))}
     path = Path(path)
     targets = _targets(path, output, plot=plot, overwrite=overwrite)
     parameters: dict[str, Any] = {
@@ -249,19 +251,18 @@ def compare(
         "fit_threshold": float(fit_threshold),
         "slope_limit": float(slope_limit),
         "psf_optimal": bool(psf_optimal),
-        "maximum_cores": str(maximum_cores),
     }
     step: Any = importlib.import_module("jwst.adaptive_trace_model").AdaptiveTraceModelStep
     seconds: dict[str, tuple[list[float], list[float]]] = {}
     found: list[Difference] = []
     with _opened(path) as model:
         for _ in range(n_rounds):
-            with _native(module) as watch:
+            with _native(threads) as watch:
                 theirs, took = _timed(lambda: step(**parameters).run(model))
             _note(seconds, 0, {**watch.jwst, _STEP: took - watch.overhead})
             _check_done(theirs, path)
             with enable(), _ours() as watch_ours:
-                ours, took = _timed(lambda: step(**parameters).run(model))
+                ours, took = _timed(lambda: step(**parameters, **cores).run(model))
             _note(seconds, 1, {**watch.pixtrace, _TOGETHER: watch_ours.pixtrace.get(_TOGETHER, 0.0), _STEP: took})
             found = found or differences(theirs, ours)
             theirs.close()
@@ -270,7 +271,7 @@ def compare(
         path=path,
         parameters=parameters,
         versions={"jwst": version(), "pixtrace": __version__},
-        threads=threads_for(maximum_cores),
+        threads=threads_for(threads),
         differences=found,
         times=[Timing(what, *map(statistics.median, both)) for what, both in seconds.items() if all(both)],
     )
@@ -297,11 +298,13 @@ class _Watch:
 
 
 @contextmanager
-def _native(module: Any) -> Generator[_Watch]:  # noqa: ANN401
+def _native(threads: int) -> Generator[_Watch]:
     """Let jwst's own functions run, whatever is enabled, and time them; ours run beside them."""
     from pixtrace.adapters.jwst._kernels import OURS
+    from pixtrace.adapters.jwst._threads import remember
 
     watch = _Watch()
+    cores = {"maximum_cores": str(threads)}
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401
@@ -310,7 +313,8 @@ def _native(module: Any) -> Generator[_Watch]:  # noqa: ANN401
             watch.jwst[name] = watch.jwst.get(name, 0.0) + took - (watch.overhead - before)
             if name in _PARTS:
                 start = time.perf_counter()
-                _, took = _timed(lambda: OURS[name](*arguments, **keywords))
+                remember(threads)
+                _, took = _timed(lambda: OURS[name](*arguments, **{**keywords, **(cores if name == _FIT else {})}))
                 watch.pixtrace[name] = watch.pixtrace.get(name, 0.0) + took
                 watch.overhead += time.perf_counter() - start
             return result
@@ -324,7 +328,6 @@ def _native(module: Any) -> Generator[_Watch]:  # noqa: ANN401
             for function in [original_of(there, name)]
         ]
     ):
-        del module
         yield watch
 
 
