@@ -22,7 +22,8 @@ ROOMS = {
     "simulate": {"trace", "scan"},
     "io": {"trace", "scan"},
     "plots": {"trace", "scan", "io", "simulate"},
-    "cli": {"trace", "scan", "io", "simulate", "plots"},
+    "adapters": {"trace", "scan", "io", "plots"},
+    "cli": {"trace", "scan", "io", "simulate", "plots", "adapters"},
 }
 FILES = {"astropy.io", "asdf"}
 OPTIONAL = {"asdf", "gwcs", "h5py", "jwst", "matplotlib", "scipy", "stdatamodels"}
@@ -32,7 +33,7 @@ HEAVY = {*OPTIONAL, "astropy", "rich"}
 def room(path: Path) -> str:
     """Return the room that a module belongs to: its folder, or itself without a leading underscore."""
     first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    return "plots" if first == "_plotdata" else first
+    return "plots" if first in {"_plotcompare", "_plotdata"} else first
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, bool]]:
@@ -75,7 +76,10 @@ def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
         assert not belongs(name, FILES) or room(path) in {"io", "cli"}, f"{path.name} opens files"
 
 
-@pytest.mark.parametrize("module", ["pixtrace", "pixtrace.trace", "pixtrace.scan", "pixtrace.cli"])
+@pytest.mark.parametrize(
+    "module",
+    ["pixtrace", "pixtrace.trace", "pixtrace.scan", "pixtrace.cli", "pixtrace.adapters", "pixtrace.adapters.jwst"],
+)
 def test_importing_brings_in_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

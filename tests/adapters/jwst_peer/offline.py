@@ -16,6 +16,7 @@ from tests.reference import EXPOSURE, reference_root
 from tests.untyped import datamodels
 
 _helpers: Any = import_module("jwst.adaptive_trace_model.tests.helpers")
+_SLIT_SHAPE = (60, 200)
 _PLANES = ("var_poisson", "var_rnoise", "var_flat")
 
 
@@ -26,7 +27,10 @@ def _flat(part: Any, *, error: float | None = 0.01, variances: tuple[str, ...] =
     part.err = np.full(shape, 0.0 if error is None else error, dtype=np.float32)
     part.dq = np.zeros(shape, dtype=np.uint32)
     for name in _PLANES:
-        setattr(part, name, np.zeros(shape, dtype=np.float32) if name in variances else None)
+        if name in variances:
+            setattr(part, name, np.zeros(shape, dtype=np.float32))
+        elif part.hasattr(name):
+            delattr(part, name)
 
 
 def miri_mrs_model() -> Any:
@@ -48,7 +52,7 @@ def nirspec_ifu_model(wcs_style: str = "coordinates") -> Any:
 
 def nirspec_slit_model() -> Any:
     """Return flat slits."""
-    model = jwst_models.nirspec_slits()
+    model = jwst_models.nirspec_slits(shape=_SLIT_SHAPE)
     for slit in model.slits:
         _flat(slit, variances=("var_poisson", "var_rnoise"))
         slit.meta.photometry.pixelarea_steradians = slit.meta.photometry.pixelarea_arcsecsq = 1.0
@@ -57,7 +61,7 @@ def nirspec_slit_model() -> Any:
 
 def nirspec_mos_model_with_source() -> Any:
     """Return slitlets with a source in each."""
-    model = jwst_models.nirspec_slits("NRS_MSASPEC", ["MJy", "MJy"])
+    model = jwst_models.nirspec_slits("NRS_MSASPEC", ["MJy", "MJy"], shape=_SLIT_SHAPE)
     for slit in model.slits:
         _flat(slit, variances=("var_poisson", "var_rnoise"))
         slit.data *= 0

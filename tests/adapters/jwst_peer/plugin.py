@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 _RUN = os.environ.get("PIXTRACE_PEER_RUN", "theirs")
+_NATIVE = bool(os.environ.get("PIXTRACE_PEER_NATIVE"))
 _CRDS = "its exposure is made by assign_wcs with reference files from the CRDS server"
 _PLACES = "it marks pixels of an exposure of full size, by number, which ours of the same mode does not have"
 
@@ -86,6 +87,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def enabled() -> Generator[None]:
     """Every test, and every fixture of a test, meets our kernels; at the end jwst is as it was."""
     names = ("fit_all_regions", "fit_2d_spline_trace", "oversample_flux", "linear_oversample", "_trace_image")
+    if _NATIVE:
+        yield
+        return
     before = [getattr(trace_model, name) for name in names], step_module.fit_and_oversample
     with enable():
         assert is_enabled()
@@ -97,6 +101,8 @@ def enabled() -> Generator[None]:
 @pytest.fixture(autouse=True)
 def in_place() -> None:
     """Fail a test that would test something else than ours."""
+    if _NATIVE:
+        return
     assert is_enabled()
     assert trace_model.fit_all_regions.__wrapped__ is not trace_model.fit_all_regions
 

@@ -218,7 +218,7 @@ def _image(model: Any, mode: Mode, labels: npt.NDArray[np.int32], alpha: npt.NDA
         alpha=alpha,
         region_map=labels,
         dq=np.ascontiguousarray(_oriented(model.dq, mode), dtype=np.uint32),
-        variances={name: plane(name) for name in _VARIANCES if model.hasattr(name)},
+        variances={name: plane(name) for name in _VARIANCES if getattr(model, name, None) is not None},
         flipped=mode.slice_axis == "x",
         flux_is_density=is_flux_density(str(model.meta.bunit_data or "")),
         name=_name(model),
