@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pixtrace import plots
+from pixtrace.plots import headline, new_figure, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,9 +49,9 @@ def comparison_figure(
     MissingExtraError
         matplotlib is not installed.
     """
-    with plots._style():
-        figure = plots._new_figure((13.0, 6.4))
-        plots._headline(figure, title, subtitle, left=0.08)
+    with style():
+        figure = new_figure((13.0, 6.4))
+        headline(figure, title, subtitle, left=0.08)
         grid = figure.add_gridspec(1, 2, left=0.08, right=0.965, top=0.83, bottom=0.11, wspace=0.5, width_ratios=(3, 2))
         _draw_differences(figure, figure.add_subplot(grid[0]), cells)
         _draw_times(figure.add_subplot(grid[1]), times)

@@ -89,7 +89,9 @@ def test_another_release_is_named(version: str, install: Callable[[str, str], No
 
 def test_functions_that_have_changed_are_named(install: Callable[[str, str], None]) -> None:
     install("3.0.7", "def fit_all_regions(flux, errors):\n    pass\n")
-    with pytest.raises(UnsupportedVersionError, match=r"fit_all_regions of jwst 3\.0\.7 has the parameters flux, errors"):
+    with pytest.raises(
+        UnsupportedVersionError, match=r"fit_all_regions of jwst 3\.0\.7 has the parameters flux, errors"
+    ):
         enable()
     assert not is_enabled()
 
@@ -102,7 +104,7 @@ def test_functions_that_are_gone_are_named(install: Callable[[str, str], None]) 
 
 def test_an_installation_that_is_broken_is_named(install: Callable[[str, str], None]) -> None:
     install("3.0.0", "import a_package_that_is_not_there\n")
-    with pytest.raises(MissingExtraError, match="cannot be imported .*a_package_that_is_not_there"):
+    with pytest.raises(MissingExtraError, match=r"cannot be imported .*a_package_that_is_not_there"):
         enable()
 
 

@@ -43,9 +43,7 @@ interpolate: Any = import_module("scipy.interpolate")
         ("99", 8),
     ],
 )
-def test_maximum_cores_becomes_threads(
-    word: str | int | None, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_maximum_cores_becomes_threads(word: str | int | None, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     assert threads_for(word) == expected
 
@@ -56,9 +54,7 @@ def test_a_quarter_of_few_cores_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("word", ["some", "-1", "2.5", ""])
-def test_what_jwst_takes_for_one_core_is_one_thread_with_a_warning(
-    word: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_jwst_takes_for_one_core_is_one_thread_with_a_warning(word: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert threads_for(word) == 1
     assert "one thread is used" in caplog.text
@@ -93,7 +89,8 @@ def test_models_survive_the_way_to_jwst_and_back() -> None:
 
 def test_models_with_padded_coefficients_and_no_column() -> None:
     spline = interpolate.BSpline([0, 0, 0, 0, 1, 1, 1, 1], [1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0], 3)
-    model = model_from_dicts({np.int32(3): {np.int64(7): {"model": spline, "scale": 2, "bounds": (0, 1)}}, 4: {}})
+    given: Any = {np.int32(3): {np.int64(7): {"model": spline, "scale": 2, "bounds": (0, 1)}}, 4: {}}
+    model = model_from_dicts(given)
     assert model[3][7].scale == 2.0
     np.testing.assert_array_equal(model[3][7].model.c, [1.0, 2.0, 3.0, 4.0])
     assert len(model[4]) == 0
@@ -134,7 +131,12 @@ def test_polynomial_transforms_agree_with_astropy() -> None:
 
 def test_arithmetic_of_transforms() -> None:
     one = models.Polynomial1D(2, c0=1.0, c1=2.0, c2=-0.5)
-    for model in (one + models.Scale(3.0), one - models.Shift(1.0), one * models.Const1D(2.0), one / models.Const1D(4.0)):
+    for model in (
+        one + models.Scale(3.0),
+        one - models.Shift(1.0),
+        one * models.Const1D(2.0),
+        one / models.Const1D(4.0),
+    ):
         fast = fast_transform(model)
         assert fast is not None
         x = np.linspace(-2.0, 2.0, 5)

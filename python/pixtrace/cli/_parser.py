@@ -167,7 +167,9 @@ def _add_compare(commands: Any) -> None:  # noqa: ANN401 - argparse does not nam
     compare.add_argument("-o", "--output", metavar="DIR", help="folder to write to, made if need be (default: here)")
     compare.add_argument("--overwrite", action=argparse.BooleanOptionalAction, help="replace files that are there")
     compare.add_argument("--plot", action=argparse.BooleanOptionalAction, help="draw the picture (default: yes)")
-    compare.add_argument("--threads", type=int, metavar="N", help="threads of pixtrace; jwst runs in one process (default: 1)")
+    compare.add_argument(
+        "--threads", type=int, metavar="N", help="threads of pixtrace; jwst runs in one process (default: 1)"
+    )
     _add_verbosity(compare)
 
 

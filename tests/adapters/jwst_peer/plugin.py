@@ -1,7 +1,8 @@
-"""For pytest on jwst's own tests: our kernels are enabled, tests that need a server are left out, none may be skipped.
+"""For pytest on jwst's own tests: our kernels are enabled, tests that need a server are left out, none may skip.
 
-``PIXTRACE_PEER_RUN`` says which run it is: "theirs" takes the tests as they are, "offline" with exposures of ours in the
-places of those that are made with reference files from CRDS.
+``PIXTRACE_PEER_RUN`` says which run it is: "theirs" takes the tests as they are, "offline" with exposures of ours in
+the places of those that are made with reference files from CRDS. With ``PIXTRACE_PEER_NATIVE`` set nothing is enabled,
+which tells what jwst itself makes of our exposures.
 """
 
 from __future__ import annotations
@@ -68,10 +69,10 @@ def pytest_configure(config: pytest.Config) -> None:
         offline.install()
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left_out = LEFT_OUT[_RUN]
-    gone, kept, used = [], [], set[str]()
+    gone, kept, used = list[pytest.Item](), list[pytest.Item](), set[str]()
     for item in items:
         names = {item.name, getattr(item, "originalname", None) or item.name} & set(left_out)
         used |= names
@@ -80,7 +81,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     assert not unknown, f"to be left out, but not there: {unknown}"
     items[:] = kept
     config.hook.pytest_deselected(items=gone)
-    _wanted.extend(item.nodeid for item in kept)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    _wanted.extend(item.nodeid for item in session.items)
 
 
 @pytest.fixture(autouse=True, scope="session")

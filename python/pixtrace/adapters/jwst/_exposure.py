@@ -290,8 +290,10 @@ def _finer_wcs(module: Any, wcs: Any, mode: Mode, factor: float) -> Any:  # noqa
     """Return a WCS that begins with the fine pixels."""
     from astropy.modeling import models
 
-    to_native: Any = models.Scale(1 / factor) | models.Shift(-(factor - 1) / (factor * 2))
-    to_detector: Any = to_native & models.Identity(1) if mode.slice_axis == "x" else models.Identity(1) & to_native
+    scale: Any = models.Scale(1 / factor)
+    to_native: Any = scale | models.Shift(-(factor - 1) / (factor * 2))
+    across: Any = models.Identity(1)
+    to_detector = to_native & across if mode.slice_axis == "x" else across & to_native
     make = module._update_wcs_nrs_ifu if mode.geometry == "ifu" else module._update_wcs  # noqa: SLF001
     return make(wcs, to_detector)
 

@@ -1,8 +1,10 @@
 """Our kernels with the signatures of jwst's functions.
 
 Each takes what its namesake takes and returns what that returns: nested dictionaries of scipy's splines, arrays of the
-same precision. One that returns None has declined, and the namesake does it (and may complain). What its namesake is made of (`bspline_fit` and so on) may have been replaced by someone who wants it
-otherwise, for a test or for good; then the namesake runs, because ours would pass over the replacement.
+same precision. One that returns None has declined, and the namesake does it (and may complain).
+
+What a namesake is made of (`bspline_fit` and so on) may have been replaced by someone who wants it otherwise, for a
+test or for good; then the namesake runs, because ours would pass over the replacement.
 """
 
 from __future__ import annotations
@@ -28,8 +30,7 @@ if TYPE_CHECKING:
 
     from pixtrace.adapters.jwst._models import SplineModels
 
-    Float64 = npt.NDArray[np.float64]
-    Float32 = npt.NDArray[np.float32]
+    Plane = npt.NDArray[np.floating[Any]]
 
 __all__ = ["OURS", "Kernels"]
 
@@ -132,7 +133,7 @@ def _fit_all_regions(
     *,
     peak_threshold: Mapping[int, float] | None = None,
     snr_threshold: float | None = None,
-    **fit_kwargs: Any,
+    **fit_kwargs: Any,  # noqa: ANN401 - those of `fit_2d_spline_trace`
 ) -> SplineModels:
     threads = threads_for(maximum_cores)
     remember(threads)
@@ -199,11 +200,10 @@ def _fit_2d_spline_trace(
 
 def _fit_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a fit as ours want them: a list of columns, and no factor rather than none."""
-    arguments = {
-        name: value for name, value in given.items() if not (value is None and name.startswith("auto_"))
-    }
-    if arguments.get("col_index") is not None:
-        arguments["col_index"] = list(arguments["col_index"])
+    arguments = {name: value for name, value in given.items() if not (value is None and name.startswith("auto_"))}
+    columns: Any = arguments.get("col_index")
+    if columns is not None:
+        arguments["col_index"] = list(columns)
     return arguments
 
 
@@ -219,7 +219,7 @@ def _oversample_flux(
     psf_optimal: bool = False,  # noqa: FBT001, FBT002 - the signature of jwst, here and below
     trim_ends: bool = False,  # noqa: FBT001, FBT002
     pad: float = 3,
-) -> tuple[Float64, Float64, Float64, Float64, Float64] | None:
+) -> tuple[Plane, Plane, Plane, Plane, Plane] | None:
     if not oversample_factor >= 1:  # fewer pixels than there are, which is not for us
         return None
     flux_os, trace_used, full_trace, linear, residual = oversample_planes(
@@ -249,7 +249,7 @@ def _linear_oversample(
     require_ngood: int,
     edge_limit: int = 0,
     preserve_nan: bool = True,  # noqa: FBT001, FBT002
-) -> Float32 | None:
+) -> Plane | None:
     if not oversample_factor >= 1:
         return None
     return linear_planes(
@@ -270,7 +270,7 @@ def _trace_image(
     alpha: npt.ArrayLike,
     slope_limit: float = 0.1,
     pad: float = 3,
-) -> tuple[Float32, Float32]:
+) -> tuple[Plane, Plane]:
     check_shape(region_map, tuple(shape), "region_map", "shape")
     used, full = trace_planes(
         model_from_dicts(spline_models),

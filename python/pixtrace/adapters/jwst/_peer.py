@@ -116,7 +116,7 @@ def trace_module() -> Any:  # noqa: ANN401 - a module of a package without types
         raise missing()
     found = version()
     if _KNOWN.match(found) is None:
-        msg = f"jwst {found} is installed; pixtrace.adapters.jwst works with jwst {SUPPORTED}: {_REMEDY} brings one that works"
+        msg = f"jwst {found} is installed, and pixtrace.adapters.jwst works with jwst {SUPPORTED}: {_REMEDY}"
         raise UnsupportedVersionError(msg)
     try:
         module = importlib.import_module(_MODULE)

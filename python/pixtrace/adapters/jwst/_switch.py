@@ -10,6 +10,7 @@ from pixtrace.adapters.jwst._peer import places
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Self
 
     from pixtrace.adapters.jwst._kernels import Kernels
 
@@ -24,7 +25,7 @@ class Enabled:
     Blocks may be nested, and be open in several threads: the kernels stay in while any of them is open.
     """
 
-    def __enter__(self) -> Enabled:
+    def __enter__(self) -> Self:
         """Keep the kernels in until the end of the block."""
         _switch.enter(self)
         return self
@@ -73,7 +74,7 @@ class _Switch:
             self._take_out_if_unwanted()
 
     def clear(self) -> None:
-        """Forget all calls, and the blocks of this thread; those of other threads keep what they have until they end."""
+        """Forget all calls, and the blocks of this thread; those of other threads keep the kernels in."""
         with self._lock:
             here = threading.get_ident()
             self._calls.clear()

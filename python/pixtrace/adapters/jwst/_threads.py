@@ -41,7 +41,8 @@ def threads_for(maximum_cores: str | int | None) -> int:
     if word.isdecimal():
         return min(max(1, int(word)), available)
     _log.warning(
-        "maximum_cores = %r is none of 'none', 'quarter', 'half', 'all' and no number: one thread is used", maximum_cores
+        "maximum_cores = %r is none of 'none', 'quarter', 'half', 'all' and no number: one thread is used",
+        maximum_cores,
     )
     return 1
 

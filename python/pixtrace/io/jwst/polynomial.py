@@ -130,7 +130,7 @@ def _read_polynomial(tree: AsdfTree, node: Node) -> _Sized | None:
 
 def polynomial_1d(c: Values) -> Transform:
     """Return the polynomial ``sum(c[i] x**i)`` as a transform of one coordinate."""
-    return lambda v: [np.polynomial.polynomial.polyval(v[0], c)]
+    return lambda v: [np.asarray(np.polynomial.polynomial.polyval(v[0], c), dtype=np.float64)]
 
 
 def polynomial_2d(c: Values) -> Transform:
