@@ -20,10 +20,10 @@ def _no_context(_: object) -> str:
 
 crds_client.get_context_used = _no_context
 
-stpipe: Any = import_module("stpipe")
 datamodels: Any = import_module("stdatamodels.jwst.datamodels")
 containers: Any = import_module("jwst.datamodels")
 pipelines: Any = import_module("jwst.pipeline")
 trace_model: Any = import_module("jwst.adaptive_trace_model.trace_model")
 step_module: Any = import_module("jwst.adaptive_trace_model.adaptive_trace_model_step")
+JwstStep: Any = import_module("jwst.stpipe").Step
 NativeStep: Any = import_module("jwst.adaptive_trace_model").AdaptiveTraceModelStep

@@ -72,7 +72,7 @@ class AdaptiveTraceModelStep(_NativeStep):  # type: ignore[misc]  # jwst comes w
         datamodel or container
             The same with trace, and oversampled if that is asked for.
         """
-        if self._is_hook and not getattr(self.parent, "skip", True) and isinstance(self.parent, _NativeStep):
+        if self._is_too_late:
             _log.warning(
                 "the step that %s hangs on was not skipped: the data have their trace already and are left as they are",
                 self.name,
@@ -86,6 +86,11 @@ class AdaptiveTraceModelStep(_NativeStep):  # type: ignore[misc]  # jwst comes w
         """Whether it hangs on another step, rather than stand in a pipeline or on its own."""
         return self.parent is not None and not isinstance(self.parent, _Pipeline)
 
+    @property
+    def _is_too_late(self) -> bool:
+        """Whether it hangs on a native step that has done the work itself."""
+        return self._is_hook and isinstance(self.parent, _NativeStep) and not self.parent.skip
+
     def _take_over_parameters(self) -> None:
         """Run, as whoever hung it there wants it to; with the parameters of the native step, if it hangs on that."""
         given = set(self._keywords) - {"output_ext"}  # which stpipe gives to every hook
@@ -96,6 +101,8 @@ class AdaptiveTraceModelStep(_NativeStep):  # type: ignore[misc]  # jwst comes w
         for name in (*_method_parameters(), *_TAKEN_OVER):
             if name not in given and hasattr(self.parent, name):
                 setattr(self, name, getattr(self.parent, name))
+        if self._is_too_late:  # what there is to be saved the native step saves
+            self.save_results, self.output_file = False, None
 
 
 def _method_parameters() -> list[str]:
