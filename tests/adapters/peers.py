@@ -83,9 +83,7 @@ def install(peer: Peer, folder: Path, wheel: Path) -> Path:
     python = folder / "bin" / "python"
     pip = [str(python), "-m", "pip", "install", "--quiet"]
     subprocess.run([*pip, "--upgrade", "pip>=25.1"], check=True)
-    subprocess.run(
-        [*pip, "--group", "test", f"{wheel}[{peer.extras}]", peer.requirement], check=True, cwd=PROJECT
-    )
+    subprocess.run([*pip, "--group", "test", f"{wheel}[{peer.extras}]", peer.requirement], check=True, cwd=PROJECT)
     return python
 
 
@@ -108,7 +106,7 @@ def run(python: Path, one: Run) -> int:
         "MPLBACKEND": "Agg",
     }
     with tempfile.TemporaryDirectory(prefix="pixtrace-peers-") as folder:
-        command = [str(python), "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", folder, "-p", "no:cacheprovider"]
+        command = [str(python), "-m", "pytest", "-c", os.devnull, "--rootdir", folder, "-p", "no:cacheprovider"]
         return subprocess.run([*command, *one.arguments], check=False, cwd=folder, env=environment).returncode
 
 
@@ -120,9 +118,7 @@ def main() -> int:
     parser.add_argument("--python", type=Path, help="interpreter of an environment that has everything already")
     options = parser.parse_args()
     peer = PEERS[options.peer]
-    python = options.python or install(
-        peer, PROJECT / f".venv-peers-{options.peer}", options.wheel or newest_wheel()
-    )
+    python = options.python or install(peer, PROJECT / f".venv-peers-{options.peer}", options.wheel or newest_wheel())
     failed = [one.title for one in peer.runs if run(python, one) != 0]
     if failed:
         print(f"failed with {peer.requirement}: {', '.join(failed)}")

@@ -117,14 +117,11 @@ def test_one_slice_alone() -> None:
     case = load_case("fs_prism")
     inside = case["region_map"] == 1
     flux, alpha = (np.where(inside, case[name], np.nan).astype(np.float32) for name in ("flux", "alpha"))
-    for options in ({}, {"fit_scale": np.nansum(flux, axis=0), "col_index": (c for c in (9, 3, 4))}):
-        if "col_index" in options:  # a generator serves once
-            options = {**options, "col_index": [9, 3, 4]}
-        expected = trace_model.fit_2d_spline_trace(flux, alpha, **options)
+    for columns, scale in ((None, None), ([9, 3, 4], np.nansum(flux, axis=0))):
+        expected = trace_model.fit_2d_spline_trace(flux, alpha, scale, col_index=columns)
         with enable():
-            if "col_index" in options:
-                options = {**options, "col_index": iter([9, 3, 4])}
-            found = trace_model.fit_2d_spline_trace(flux, alpha, **options)
+            given = None if columns is None else iter(columns)  # any iterable will do
+            found = trace_model.fit_2d_spline_trace(flux, alpha, scale, col_index=given)
         assert list(found) == list(expected)
         for column, trace in expected.items():
             np.testing.assert_allclose(found[column]["model"].c, trace["model"].c, rtol=1e-9, atol=1e-9)

@@ -14,7 +14,7 @@ import pytest
 from pixtrace.adapters.jwst import AdaptiveTraceModelStep, disable, enable, is_enabled
 from pixtrace.adapters.jwst import _exposure as exposure_module
 from pixtrace.adapters.jwst._planes import differences
-from tests.adapters.jwst_peer.untyped import NativeStep, containers, datamodels, JwstStep, pipelines, trace_model
+from tests.adapters.jwst_peer.untyped import JwstStep, NativeStep, containers, datamodels, pipelines, trace_model
 from tests.jwst_models import CASES, write_case
 from tests.parity.agreement import PLANES
 
@@ -77,9 +77,14 @@ def test_products_of_every_mode(
     name: str, psf_optimal: bool, exposures: dict[str, tuple[Path, float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, factor = exposures[name]
-    opened = []
-    original = exposure_module._open
-    monkeypatch.setattr(exposure_module, "_open", lambda *given: opened.append(original(*given)) or opened[-1])
+    opened: list[Any] = []
+    original: Any = exposure_module._open
+
+    def watch(*given: Any) -> Any:
+        opened.append(original(*given))
+        return opened[-1]
+
+    monkeypatch.setattr(exposure_module, "_open", watch)
     options = {"oversample": factor, "psf_optimal": psf_optimal, "maximum_cores": "2" if psf_optimal else "none"}
     theirs = NativeStep.call(str(path), **{**options, "maximum_cores": "none"})
     assert not opened
@@ -107,7 +112,7 @@ def test_the_input_stays_as_it_was(exposures: dict[str, tuple[Path, float]]) -> 
 
 def test_files_have_the_same_names(exposures: dict[str, tuple[Path, float]], tmp_path: Path) -> None:
     path, _ = exposures["fixed_slits"]
-    found = []
+    found: list[Path] = []
     for step in (NativeStep, Ours):
         folder = tmp_path / str(len(found))
         step.call(
@@ -136,9 +141,9 @@ def test_several_exposures(exposures: dict[str, tuple[Path, float]]) -> None:
 def test_other_datamodels_fail_as_with_the_peer() -> None:
     result = Ours.call(datamodels.ImageModel((8, 8)))
     assert result.meta.cal_step.adaptive_trace_model == "FAILED"
+    model = datamodels.ImageModel((8, 8))
+    model.meta.instrument.detector = "NIS"
     with enable(), pytest.raises(ValueError, match="Unknown detector"):
-        model = datamodels.ImageModel((8, 8))
-        model.meta.instrument.detector = "NIS"
         trace_model.fit_and_oversample(model)
 
 

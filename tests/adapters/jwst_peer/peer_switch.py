@@ -190,11 +190,16 @@ def test_disable_leaves_the_blocks_of_other_threads_alone() -> None:
 
 def test_whoever_kept_a_function_of_ours_gets_the_original_afterwards(case: Case, monkeypatch: Any) -> None:
     with enable():
-        kept = trace_model._native_dalpha, trace_model.linear_oversample
-    called = []
+        kept = trace_model.linear_oversample
+    called: list[int] = []
     original = trace_model._reindex
-    monkeypatch.setattr(trace_model, "_reindex", lambda *a, **k: called.append(1) or original(*a, **k))
-    kept[1](case["err"], case["region_map"], 2, 3)
+
+    def watch(*given: Any, **named: Any) -> Any:
+        called.append(1)
+        return original(*given, **named)
+
+    monkeypatch.setattr(trace_model, "_reindex", watch)
+    kept(case["err"], case["region_map"], 2, 3)
     assert called
     monkeypatch.undo()
 
@@ -213,7 +218,12 @@ def test_ours_put_back_behind_our_back_is_replaced_again(monkeypatch: pytest.Mon
 
 def test_what_someone_else_has_put_there_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     def theirs(
-        data: Any, region_map: Any, oversample_factor: Any, require_ngood: Any, edge_limit: int = 0, preserve_nan: Any = 1
+        data: Any,
+        region_map: Any,
+        oversample_factor: Any,
+        require_ngood: Any,
+        edge_limit: int = 0,
+        preserve_nan: Any = 1,
     ) -> str:
         del data, region_map, oversample_factor, require_ngood, edge_limit, preserve_nan
         return "theirs"

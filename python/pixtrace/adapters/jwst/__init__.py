@@ -23,7 +23,8 @@ from pixtrace.adapters.jwst._peer import is_installed, missing
 from pixtrace.adapters.jwst._switch import Enabled, disable, enable, is_enabled
 
 if TYPE_CHECKING:
-    from pixtrace.adapters.jwst._compare import Comparison, compare
+    from pixtrace.adapters.jwst._compare import compare
+    from pixtrace.adapters.jwst._report import Comparison
     from pixtrace.adapters.jwst._step import AdaptiveTraceModelStep
 
 __all__ = [
