@@ -48,6 +48,7 @@ def miri_mrs_model() -> Any:
         inside = labels == label
         middle = (inside * x).sum(axis=1) / np.maximum(inside.sum(axis=1), 1)
         labels[inside & (np.abs(x - middle[:, np.newaxis]) > _MRS_WIDTH / 2)] = 0
+        labels[(labels == label) & (inside.sum(axis=1, keepdims=True) < _MRS_WIDTH)] = 0  # where it runs off the edge
     _flat(model)
     model.meta.filename = None
     return model
