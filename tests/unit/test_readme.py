@@ -83,7 +83,7 @@ def test_the_test_command_is_what_ci_runs() -> None:
     assert test == "just test"
     recipes = (PROJECT / "justfile").read_text(encoding="utf-8")
     assert re.search(r"^test( .*)?:$", recipes, flags=re.MULTILINE)
-    assert re.search(r"^check:.*\btest$", recipes, flags=re.MULTILINE)
+    assert re.search(r"^check:.*\btest\b", recipes, flags=re.MULTILINE)
     assert "just check" in (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
 
 
