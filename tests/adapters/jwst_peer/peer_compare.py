@@ -10,7 +10,7 @@ import pytest
 from pixtrace.adapters.jwst import compare, disable, enable, is_enabled
 from pixtrace.cli import main
 from pixtrace.exceptions import FileReadError, OutputExistsError, ParameterError
-from tests.adapters.jwst_peer.untyped import datamodels, step_module, trace_model
+from tests.adapters.jwst_peer.untyped import contents, datamodels, trace_model
 from tests.jwst_models import write_case
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ TIMED = ["fit_all_regions", "oversample_flux", "linear_oversample", "fit_and_ove
 
 @pytest.fixture(autouse=True)
 def off() -> Generator[None]:
-    before = dict(vars(trace_model)), dict(vars(step_module))
+    before = contents()
     yield
     disable()
-    assert (dict(vars(trace_model)), dict(vars(step_module))) == before
+    assert contents() == before
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from pixtrace.adapters.jwst import disable, enable, is_enabled
 from pixtrace.adapters.jwst._threads import last_asked_for
-from tests.adapters.jwst_peer.untyped import step_module, trace_model
+from tests.adapters.jwst_peer.untyped import contents, step_module, trace_model
 from tests.reference import Case, load_case
 
 if TYPE_CHECKING:
@@ -26,13 +26,12 @@ NAMES = (
     "fit_and_oversample",
 )
 ORIGINALS = {name: getattr(trace_model, name) for name in NAMES}
-STEP_ORIGINAL = step_module.fit_and_oversample
-CONTENTS = dict(vars(trace_model)), dict(vars(step_module))
+CONTENTS = contents()
 
 
 def is_untouched() -> bool:
     """Tell whether every name in the peer's modules is bound to what it was bound to at first."""
-    return (dict(vars(trace_model)), dict(vars(step_module))) == CONTENTS and not is_enabled()
+    return contents() == CONTENTS and not is_enabled()
 
 
 def is_replaced() -> bool:

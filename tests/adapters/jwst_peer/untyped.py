@@ -27,3 +27,9 @@ trace_model: Any = import_module("jwst.adaptive_trace_model.trace_model")
 step_module: Any = import_module("jwst.adaptive_trace_model.adaptive_trace_model_step")
 JwstStep: Any = import_module("jwst.stpipe").Step
 NativeStep: Any = import_module("jwst.adaptive_trace_model").AdaptiveTraceModelStep
+
+
+def contents() -> list[dict[str, Any]]:
+    """Return what every name in the modules of the step is bound to; Python's own names, of warnings seen, apart."""
+    modules = (trace_model, step_module)
+    return [{name: value for name, value in vars(m).items() if not name.startswith("__")} for m in modules]
