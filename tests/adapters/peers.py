@@ -66,7 +66,7 @@ _THEIRS = ("-p", f"{_JWST}.plugin", "--pyargs", "jwst.adaptive_trace_model")
 PEERS = {
     "jwst": Peer(
         requirement="jwst==3.0.0",
-        extras="jwst,plot",
+        extras="hdf5,jwst,plot",
         runs=(
             Run("jwst's tests as they are", _THEIRS, (("PIXTRACE_PEER_RUN", "theirs"),)),
             Run("jwst's tests on exposures of ours", _THEIRS, (("PIXTRACE_PEER_RUN", "offline"),)),

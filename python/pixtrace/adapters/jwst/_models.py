@@ -88,15 +88,19 @@ def _table(columns: Mapping[int, Any]) -> Table:
     """Return the table of one region, without a check: the core makes those."""
     traces = list(columns.values())
     numbers: dict[int, int] = {}
-    splines: list[Any] = []
+    knots: list[npt.NDArray[np.float64]] = []
+    coefficients: list[npt.NDArray[np.float64]] = []
     which = np.empty(len(traces), dtype=np.int64)
     for i, trace in enumerate(traces):
         spline = trace["model"]
-        number = numbers.setdefault(id(spline), len(splines))
-        if number == len(splines):
-            if spline.k != _CUBIC or spline.c.size < spline.t.size - 4:
+        number = numbers.setdefault(id(spline), len(knots))
+        if number == len(knots):
+            t, c = spline.t, spline.c  # once each: scipy makes them anew every time
+            n = len(t) - _CUBIC - 1
+            if spline.k != _CUBIC or len(c) < n:
                 raise ValueError
-            splines.append(spline)
+            knots.append(t)
+            coefficients.append(c if len(c) == n else c[:n])
         which[i] = number
     empty: list[npt.NDArray[np.float64]] = [np.empty(0)]
     return (
@@ -104,7 +108,7 @@ def _table(columns: Mapping[int, Any]) -> Table:
         which,
         np.array([trace["scale"] for trace in traces], dtype=np.float64),
         np.array([trace["bounds"] for trace in traces], dtype=np.float64).reshape(-1, 2),
-        np.array([spline.t.size for spline in splines], dtype=np.int64),
-        np.concatenate([*empty, *(spline.t for spline in splines)], dtype=np.float64),
-        np.concatenate([*empty, *(spline.c[: spline.t.size - 4] for spline in splines)], dtype=np.float64),
+        np.array([len(t) for t in knots], dtype=np.int64),
+        np.concatenate(empty + knots, dtype=np.float64),
+        np.concatenate(empty + coefficients, dtype=np.float64),
     )
