@@ -260,12 +260,14 @@ def _nirspec_slit(seed: int, unit: str, n_integrations: int = 0, shape: tuple[in
     return slit
 
 
-def nirspec_slits(exp_type: str = "NRS_FIXEDSLIT", fluxes: Sequence[str] = ("MJy/sr", "MJy")) -> Any:
+def nirspec_slits(
+    exp_type: str = "NRS_FIXEDSLIT", fluxes: Sequence[str] = ("MJy/sr", "MJy"), shape: tuple[int, int] = SLIT_SHAPE
+) -> Any:
     """NIRSpec fixed slits or slitlets: a surface brightness in the first, a flux density in the second."""
     model = dm.MultiSlitModel()
     _describe(model, exp_type, "NRS1", "G140M")
     for k, unit in enumerate(fluxes):
-        model.slits.append(_nirspec_slit(k + 1, unit, shape=(SLIT_SHAPE[0] + 4 * k, SLIT_SHAPE[1])))
+        model.slits.append(_nirspec_slit(k + 1, unit, shape=(shape[0] + 4 * k, shape[1])))
     return model
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "PixtraceError",
     "ShapeError",
     "UnsupportedModeError",
+    "UnsupportedVersionError",
 ]
 
 
@@ -62,6 +63,10 @@ class OutputExistsError(OutputError, FileExistsError):
 
 class MissingExtraError(PixtraceError, ImportError):
     """An optional package is needed; the message names the extra that brings it."""
+
+
+class UnsupportedVersionError(PixtraceError, ImportError):
+    """A package whose insides we know in some releases is installed in another one."""
 
 
 class ConfigError(PixtraceError, ValueError):

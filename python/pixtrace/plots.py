@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pixtrace.trace.image import SpectralImage
     from pixtrace.trace.result import OversampledImage
 
-__all__ = ["exposure_figure", "save_figure", "wiggles_figure"]
+__all__ = ["exposure_figure", "headline", "new_figure", "save_figure", "style", "wiggles_figure"]
 
 _INK, _SOFT, _FAINT, _MISSING = "#1f2937", "#6b7280", "#b6bcc6", "#d8dbe0"
 _SPLINE, _FINE = "#dc2626", "#0f766e"
@@ -76,9 +76,9 @@ def exposure_figure(image: SpectralImage, result: OversampledImage, *, title: st
         matplotlib is not installed.
     """
     views = Views.of(image, result)
-    with figure_style():
+    with style():
         figure = new_figure((15.0, 10.6))
-        _headline(figure, title, _subtitle(views, result), left=0.05)
+        headline(figure, title, _subtitle(views, result), left=0.05)
         overview = figure.add_gridspec(1, 2, left=0.05, right=0.945, top=0.885, bottom=0.645, wspace=0.17)
         cutouts = figure.add_gridspec(1, 4, left=0.05, right=0.945, top=0.565, bottom=0.37, wspace=0.2)
         lower = figure.add_gridspec(
@@ -143,10 +143,10 @@ def wiggles_figure(
     )
     largest = max((rms for _, rms, *_ in spectra if np.isfinite(rms)), default=0.0)
     spread = max(3.2 * _PERCENT * largest, 1.0)
-    with figure_style():
+    with style():
         figure = new_figure((12.0, 7.2))
         subtitle = "the spectrum at the star, in one row of the rectified slice; spikes are cosmic rays and bad pixels"
-        _headline(figure, title, subtitle, left=0.07)
+        headline(figure, title, subtitle, left=0.07)
         images = figure.add_gridspec(1, 2, left=0.07, right=0.975, top=0.85, bottom=0.625, wspace=0.1)
         curves = figure.add_gridspec(2, 1, left=0.07, right=0.975, top=0.51, bottom=0.075, hspace=0.34)
         norm = _asinh_norm(native)
@@ -192,12 +192,12 @@ def save_figure(figure: Figure, path: Path, *, overwrite: bool = False) -> Path:
     OutputError
         It cannot be written.
     """
-    with figure_style(), atomic_path(path, overwrite=overwrite) as temporary, temporary.open("wb") as stream:
+    with style(), atomic_path(path, overwrite=overwrite) as temporary, temporary.open("wb") as stream:
         figure.savefig(stream, format="png", dpi="figure")
     return path
 
 
-def figure_style() -> AbstractContextManager[None]:
+def style() -> AbstractContextManager[None]:
     """Return the context in which text and lines look like ours; imports matplotlib."""
     try:
         from matplotlib import rc_context
@@ -208,13 +208,14 @@ def figure_style() -> AbstractContextManager[None]:
 
 
 def new_figure(size: tuple[float, float]) -> Figure:
-    """Return an empty figure of that size [inches], which is not attached to any window."""
+    """Return an empty figure of this size [inches]."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, dpi=_DPI, facecolor="white")
 
 
-def _headline(figure: Figure, title: str, subtitle: str, *, left: float) -> None:
+def headline(figure: Figure, title: str, subtitle: str, *, left: float) -> None:
+    """Write two lines above everything."""
     figure.text(left, 0.972, title, ha="left", va="center", fontsize=14, fontweight="bold", color=_INK)
     figure.text(left, 0.942, subtitle, ha="left", va="center", fontsize=9.5, color=_SOFT)
 

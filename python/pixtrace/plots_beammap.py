@@ -9,7 +9,7 @@ import numpy as np
 
 from pixtrace._plotdata_beammap import cut_out, displacement, gallery_pixels, mean_beam, page_of
 from pixtrace.exceptions import ParameterError
-from pixtrace.plots import figure_style, new_figure
+from pixtrace.plots import new_figure, style
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,7 +45,7 @@ def geometry_figure(found: BeamMap) -> Figure:
     nominal = np.stack([table.extra["nominal_x"].values, table.extra["nominal_y"].values])
     away = displacement(found)
     seen = nominal + away
-    with figure_style():
+    with style():
         figure = new_figure((8.6, 7.8))
         axes = figure.add_axes((0.09, 0.09, 0.77, 0.85))
         size = _marker_size(nominal)
@@ -90,7 +90,7 @@ def gallery_figure(found: BeamMap) -> Figure:
     rows = gallery_pixels(found)
     n_columns = max(1, min(8, math.ceil(math.sqrt(max(rows.size, 1)))))
     n_rows = max(1, math.ceil(rows.size / n_columns))
-    with figure_style():
+    with style():
         figure = new_figure((1.15 * n_columns + 0.4, 1.28 * n_rows + 0.7))
         figure.suptitle("Beams of single pixels", x=0.02, ha="left", fontweight="bold")
         for k, row in enumerate(rows):
@@ -121,7 +121,7 @@ def mean_beam_figure(found: BeamMap) -> Figure:
         Image and profile.
     """
     beam = mean_beam(found)
-    with figure_style():
+    with style():
         figure = new_figure((10.0, 4.4))
         if beam is None:
             figure.text(0.5, 0.5, "no pixel was measured", ha="center", color=_SOFT)
@@ -168,7 +168,7 @@ def histogram_figure(found: BeamMap) -> Figure:
         (extra["noise"].values[good], f"noise of a sample [{table.unit}]"),
         (extra["sensitivity"].values[good], f"sensitivity [{extra['sensitivity'].unit}]"),
     )
-    with figure_style():
+    with style():
         figure = new_figure((11.0, 3.2))
         for k, (values, name) in enumerate(panels):
             axes = figure.add_subplot(1, 4, k + 1)
@@ -220,7 +220,7 @@ def pixel_figure(found: BeamMap, number: int) -> Figure:
     high = float(np.nanquantile(shown_values, 0.9995)) if np.isfinite(shown_values).any() else 1.0
     low = float(np.nanquantile(page.image, 0.02)) if np.isfinite(page.image).any() else 0.0
     spread = 4.0 * float(np.nanstd(rest)) if np.isfinite(rest).any() else 1.0
-    with figure_style():
+    with style():
         from matplotlib import colormaps
 
         figure = new_figure((12.0, 4.6))

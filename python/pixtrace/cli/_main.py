@@ -65,6 +65,11 @@ def _dispatch(arguments: argparse.Namespace, terminal: Terminal) -> Exit:
 
         return inspect(arguments.files, terminal, as_json=getattr(arguments, "json", False))
 
+    if arguments.command == "compare":
+        from pixtrace.cli._compare import compare
+
+        return compare(arguments, terminal)
+
     from pixtrace.cli._options import Options
 
     try:

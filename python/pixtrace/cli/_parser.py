@@ -149,6 +149,8 @@ def build_parser() -> argparse.ArgumentParser:
     inspect.add_argument("--json", action="store_true", help="one JSON object per file and line, for scripts")
     _add_verbosity(inspect)
 
+    _add_compare(commands)
+
     demo = commands.add_parser(
         "demo",
         help="show on simulated data what it is good for",
@@ -257,6 +259,32 @@ def _add_factor(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+def _add_compare(commands: Any) -> None:  # noqa: ANN401 - argparse does not name it
+    compare = commands.add_parser(
+        "compare",
+        help="run jwst's own step and ours on an exposure, and compare",
+        description=(
+            "Run the adaptive_trace_model step of jwst on a calibrated exposure, once as it is and once with the\n"
+            "kernels of pixtrace, and say how far the products are apart, plane by plane and region by region, and\n"
+            "how long both take. Writes FILE_compare.ecsv and FILE_compare.png. Needs jwst 3.0.x."
+        ),
+        epilog=_EXIT_CODES,
+    )
+    compare.add_argument("files", nargs="+", metavar="FILE", help="calibrated exposures (*_cal.fits, also .gz)")
+    _add_factor(compare, "2")
+    _add_method(compare)
+    compare.add_argument(
+        "--rounds", type=int, metavar="N", help="run both so often, in turns; the times are medians (default: 1)"
+    )
+    compare.add_argument("-o", "--output", metavar="DIR", help="folder to write to, made if need be (default: here)")
+    compare.add_argument("--overwrite", action=argparse.BooleanOptionalAction, help="replace files that are there")
+    compare.add_argument("--plot", action=argparse.BooleanOptionalAction, help="draw the picture (default: yes)")
+    compare.add_argument(
+        "--threads", type=int, metavar="N", help="threads of pixtrace; jwst runs in one process (default: 1)"
+    )
+    _add_verbosity(compare)
+
+
 def _add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="threads (default: one per core)")
 
@@ -289,24 +317,29 @@ def _add_processing(parser: argparse.ArgumentParser) -> None:
         help="parameters of this mode instead of the file's own: miri-mrs, miri-lrs-slit, miri-lrs-slitless, "
         "nirspec-ifu, nirspec-slit, nirspec-mos (these also with -prism and -nrs2), generic",
     )
-    method.add_argument(
+    _add_method(method)
+    parser.add_argument("--config", metavar="FILE", help="read options from a TOML file, see below")
+    _add_threads(parser)
+    _add_verbosity(parser)
+
+
+def _add_method(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add the parameters of the method that the step of jwst has too."""
+    parser.add_argument(
         "--fit-threshold",
         type=float,
         metavar="SIGMA",
         help="fit slices that rise this many standard deviations above the rest; 0 fits all of them (default: 10)",
     )
-    method.add_argument(
+    parser.add_argument(
         "--slope-limit",
         type=float,
         metavar="SLOPE",
         help="normalised slope from which a source counts as compact and the spline is used; 0 uses it everywhere "
         "(default: 0.1)",
     )
-    method.add_argument(
+    parser.add_argument(
         "--psf-optimal",
-        action=switch,
+        action=argparse.BooleanOptionalAction,
         help="for isolated point sources: the spline alone, in every slice, without residuals",
     )
-    parser.add_argument("--config", metavar="FILE", help="read options from a TOML file, see below")
-    _add_threads(parser)
-    _add_verbosity(parser)

@@ -32,7 +32,7 @@ class GaussianFits:
     level: npt.NDArray[np.float64]
     """Level [unit of the data], shape (n,)."""
     covariance: npt.NDArray[np.float64]
-    """Covariance of x, y, amplitude, both FWHM, angle, level, shape (n, 7, 7); infinite for the angle of a round beam."""
+    """Covariance of x, y, amplitude, both FWHM, angle, level, shape (n, 7, 7); infinite for the angle if round."""
     chi2: npt.NDArray[np.float64]
     """Sum of the weighted squares of the residuals, shape (n,)."""
     n_cells: npt.NDArray[np.int64]

@@ -12,7 +12,7 @@ from pixtrace.exceptions import ParameterError
 from pixtrace.scan._gates import as_rows, as_sign
 from pixtrace.scan.gaussian_fits import GaussianFits
 from pixtrace.scan.peak_sources import PeakSources
-from pixtrace.scan.stack_samples import StackSamples
+from pixtrace.scan.stack_maps import StackMaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,16 +24,15 @@ __all__ = ["MapStack"]
 
 _METHODS = ("peak", "position", "centroid")
 _SHAPES = ("elliptical", "round", "fixed")
-_FILTERS = ("convolution", "fft")
 
 
-class MapStack(StackSamples):
+class MapStack(StackMaps):
     """Maps of one source, one for each detector pixel, on a common grid.
 
-    `data`, `weight`, `exposure` and `flag` are arrays of shape ``(n_pixels, n_y, n_x)``; they are the memory of the stack
-    itself and may be written to. While samples are added they hold sums, after `end_accumulation` means; `content` tells
-    which, so that nothing is divided twice. Methods that work on each map take the numbers of some maps as `pixels`, the
-    number of threads as `n_threads`, and come to the same result with any number of threads.
+    `data`, `weight`, `exposure` and `flag` are arrays of shape ``(n_pixels, n_y, n_x)``; they are the memory of the
+    stack itself and may be written to. While samples are added they hold sums, after `end_accumulation` means;
+    `content` tells which, so that nothing is divided twice. Methods that work on each map take the numbers of some maps
+    as `pixels`, the number of threads as `n_threads`, and come to the same result with any number of threads.
 
     Parameters
     ----------
@@ -67,381 +66,16 @@ class MapStack(StackSamples):
     ([2.0, 6.0], [0.2, 0.2])
     """
 
-    def end_accumulation(self, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None) -> None:
-        """Turn sums into means: data are divided by weight, and become 0 where the weight is 0.
-
-        Maps that hold means already stay as they are.
-
-        Parameters
-        ----------
-        pixels : array_like of int, optional
-            Numbers of the maps; by default all.
-        n_threads : int, optional
-            Number of threads.
-        """
-        self._native.end_accumulation(pixels=as_rows(pixels, self.n_pixels), n_threads=n_threads)
-
-    @property
-    def n_valid(self) -> npt.NDArray[np.int64]:
-        """Number of valid cells of each map, shape (n_pixels,)."""
-        return self._native.count_valid(pixels=None, n_threads=None)
-
-    def count_points(self, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None) -> int:
-        """Return the number of valid cells of all maps together.
-
-        Parameters
-        ----------
-        pixels : array_like of int, optional
-            Numbers of the maps; by default all.
-        n_threads : int, optional
-            Number of threads.
-
-        Returns
-        -------
-        int
-            The number.
-        """
-        return int(self._native.count_valid(pixels=as_rows(pixels, self.n_pixels), n_threads=n_threads).sum())
-
-    def level(
-        self, robust: bool = True, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
-    ) -> npt.NDArray[np.float64]:
-        """Subtract from the valid cells of each map their weighted median, or mean.
-
-        Parameters
-        ----------
-        robust : bool, optional
-            Whether the median is taken, as the reference defines it, or the mean.
-        pixels : array_like of int, optional
-            Numbers of the maps; by default all.
-        n_threads : int, optional
-            Number of threads.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_pixels,)
-            What was subtracted, 0 from a map without valid cells.
-
-        Raises
-        ------
-        DataError
-            If a map holds sums.
-        """
-        rows = as_rows(pixels, self.n_pixels)
-        return self._native.level(as_flag(robust, "robust"), pixels=rows, n_threads=n_threads)
-
-    def chi2(
-        self, robust: bool = True, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
-    ) -> npt.NDArray[np.float64]:
-        """Return the reduced chi2 of each map about zero.
-
-        Parameters
-        ----------
-        robust : bool, optional
-            Whether it is the median of ``data^2 weight`` over 0.454937, that of one degree of freedom, or the mean.
-        pixels : array_like of int, optional
-            Numbers of the maps; by default all.
-        n_threads : int, optional
-            Number of threads.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_pixels,)
-            NaN for a map without valid cells.
-
-        Raises
-        ------
-        DataError
-            If a map holds sums.
-        """
-        rows = as_rows(pixels, self.n_pixels)
-        return self._native.chi2(as_flag(robust, "robust"), pixels=rows, n_threads=n_threads)
-
-    def reweight(
-        self, robust: bool = True, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
-    ) -> npt.NDArray[np.float64]:
-        """Divide the weights of each map by its `chi2`, so that they say what the scatter of its cells shows.
-
-        Parameters
-        ----------
-        robust : bool, optional
-            As for `chi2`.
-        pixels : array_like of int, optional
-            Numbers of the maps; by default all.
-        n_threads : int, optional
-            Number of threads.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_pixels,)
-            What the weights were divided by; a map where it is 0 or NaN stays as it is.
-
-        Raises
-        ------
-        DataError
-            If a map holds sums.
-        """
-        rows = as_rows(pixels, self.n_pixels)
-        return self._native.reweight(as_flag(robust, "robust"), pixels=rows, n_threads=n_threads)
-
-    def smooth_to(
-        self, fwhm: float, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
-    ) -> npt.NDArray[np.float64]:
-        """Smooth each map to a beam, as far as it is not smoothed to it already.
-
-        Parameters
-        ----------
-        fwhm : float
-            FWHM of the beam [arcsec].
-        pixels : array_like of int, optional
-            Numbers of the maps; by default all.
-        n_threads : int, optional
-            Number of threads.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_pixels,)
-            FWHM of the beams that the maps are smoothed with now [arcsec].
-
-        Raises
-        ------
-        ParameterError
-            If the width is not a positive number.
-        DataError
-            If a map holds sums.
-        """
-        rows = as_rows(pixels, self.n_pixels)
-        return self._native.smooth_to(as_real(fwhm, "fwhm"), pixels=rows, n_threads=n_threads)
-
-    def despike(
-        self, level: float, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
-    ) -> npt.NDArray[np.int64]:
-        """Discard cells that stand out from their eight neighbours by more than `level` standard deviations.
-
-        Parameters
-        ----------
-        level : float
-            The level.
-        pixels : array_like of int, optional
-            Numbers of the maps; by default all.
-        n_threads : int, optional
-            Number of threads.
-
-        Returns
-        -------
-        ndarray of int64, shape (n_pixels,)
-            Number of cells that were discarded.
-
-        Raises
-        ------
-        ParameterError
-            If the level is not a number.
-        DataError
-            If a map holds sums.
-        """
-        rows = as_rows(pixels, self.n_pixels)
-        return self._native.despike(as_real(level, "level"), pixels=rows, n_threads=n_threads)
-
-    def filter(
+    def __init__(
         self,
-        fwhm: float,
+        n_pixels: int,
+        shape: tuple[int, int],
         *,
-        blank: float | None = None,
-        kind: str = "convolution",
-        beam: float | None = None,
-        pixels: npt.ArrayLike | None = None,
-        n_threads: int | None = None,
+        resolution: float | Sequence[float],
+        reference_index: float | Sequence[float],
+        pixel_ids: npt.ArrayLike | None = None,
     ) -> None:
-        """Subtract from each map its own large scales.
-
-        Parameters
-        ----------
-        fwhm : float
-            Scales from this FWHM up are taken out [arcsec].
-        blank : float, optional
-            Cells whose S/N is beyond this, up or down, do not count as background.
-        kind : {"convolution", "fft"}, optional
-            The weighted mean around each cell, or the flavour that the reference computes with Fourier transforms.
-        beam : float, optional
-            FWHM of the source [arcsec]: what the filter takes from it is given back. By default nothing is.
-        pixels : array_like of int, optional
-            Numbers of the maps; by default all.
-        n_threads : int, optional
-            Number of threads.
-
-        Raises
-        ------
-        ParameterError
-            If a width makes no sense, or the filter is not wider than the beam of the map.
-        DataError
-            If a map holds sums.
-        """
-        if kind not in _FILTERS:
-            msg = f"`kind` = {kind!r}; it must be one of {', '.join(_FILTERS)}"
-            raise ParameterError(msg)
-        rows = as_rows(pixels, self.n_pixels)
-        level = None if blank is None else as_real(blank, "blank")
-        self._native.filter(as_real(fwhm, "fwhm"), level, kind == "fft", pixels=rows, n_threads=n_threads)
-        if beam is not None:
-            self._native.correct_filtering(as_real(beam, "beam"), pixels=rows, n_threads=n_threads)
-
-    def _clip(
-        self, by: str, limit: float, sign: int, pixels: npt.ArrayLike | None, n_threads: int | None
-    ) -> npt.NDArray[np.int64]:
-        return self._native.clip(by, limit, sign, pixels=as_rows(pixels, self.n_pixels), n_threads=n_threads)
-
-    def clip_redundancy(
-        self, least: float, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
-    ) -> npt.NDArray[np.int64]:
-        """Empty cells whose exposure is below `least` [s]; return how many of each map.
-
-        Parameters
-        ----------
-        least : float
-            The shortest exposure that stays [s].
-        pixels : array_like of int, optional
-            Numbers of the maps; by default all.
-        n_threads : int, optional
-            Number of threads.
-
-        Returns
-        -------
-        ndarray of int64, shape (n_pixels,)
-            Number of cells.
-        """
-        return self._clip("redundancy", as_real(least, "least"), 1, pixels, n_threads)
-
-    def clip_exposure(
-        self, fraction: float, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
-    ) -> npt.NDArray[np.int64]:
-        """Empty cells whose exposure is below a fraction of the 95 % quantile of their map; return how many.
-
-        Parameters
-        ----------
-        fraction : float
-            The fraction.
-        pixels : array_like of int, optional
-            Numbers of the maps; by default all.
-        n_threads : int, optional
-            Number of threads.
-
-        Returns
-        -------
-        ndarray of int64, shape (n_pixels,)
-            Number of cells.
-        """
-        return self._clip("exposure", as_real(fraction, "fraction"), 1, pixels, n_threads)
-
-    def clip_noise(
-        self, factor: float, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
-    ) -> npt.NDArray[np.int64]:
-        """Discard cells whose noise is above a multiple of the 5 % quantile of their map; return how many.
-
-        Parameters
-        ----------
-        factor : float
-            The multiple.
-        pixels : array_like of int, optional
-            Numbers of the maps; by default all.
-        n_threads : int, optional
-            Number of threads.
-
-        Returns
-        -------
-        ndarray of int64, shape (n_pixels,)
-            Number of cells; their numbers stay, under the flag.
-        """
-        return self._clip("noise", as_real(factor, "factor"), 1, pixels, n_threads)
-
-    def clip_significance(
-        self,
-        level: float,
-        sign: str | int = "+",
-        *,
-        pixels: npt.ArrayLike | None = None,
-        n_threads: int | None = None,
-    ) -> npt.NDArray[np.int64]:
-        """Discard cells whose S/N does not stand out of ``-level .. level`` towards the sign; return how many.
-
-        Parameters
-        ----------
-        level : float
-            The level.
-        sign : {"+", "-", "0"} or {1, -1, 0}, optional
-            Whether sources are positive, negative, or either.
-        pixels : array_like of int, optional
-            Numbers of the maps; by default all.
-        n_threads : int, optional
-            Number of threads.
-
-        Returns
-        -------
-        ndarray of int64, shape (n_pixels,)
-            Number of cells; their numbers stay, under the flag.
-        """
-        return self._clip("significance", as_real(level, "level"), as_sign(sign), pixels, n_threads)
-
-    def mem_correct(self, lambda_: float, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None) -> None:
-        """Draw the cells of each map towards zero, by maximum entropy.
-
-        Valid cells lose ``lambda sigma ln(hypot(data, sigma) / sigma)``, towards zero, with ``sigma = weight^-1/2``.
-
-        Parameters
-        ----------
-        lambda_ : float
-            Strength.
-        pixels : array_like of int, optional
-            Numbers of the maps; by default all.
-        n_threads : int, optional
-            Number of threads.
-        """
-        rows = as_rows(pixels, self.n_pixels)
-        self._native.mem_correct(as_real(lambda_, "lambda_"), pixels=rows, n_threads=n_threads)
-
-    def update_mask(
-        self,
-        level: float | None = None,
-        min_neighbors: int = 2,
-        sign: str | int = "+",
-        *,
-        pixels: npt.ArrayLike | None = None,
-        n_threads: int | None = None,
-    ) -> npt.NDArray[np.int64]:
-        """Flag the cells on the source with MASK, and take the flag from the others.
-
-        Parameters
-        ----------
-        level : float, optional
-            S/N that a cell must reach, towards the sign; by default any will do. NaN is no level too.
-        min_neighbors : int, optional
-            Number of valid cells that there must be among a valid cell and its eight neighbours.
-        sign : {"+", "-", "0"} or {1, -1, 0}, optional
-            Whether sources are positive, negative, or either.
-        pixels : array_like of int, optional
-            Numbers of the maps; by default all.
-        n_threads : int, optional
-            Number of threads.
-
-        Returns
-        -------
-        ndarray of int64, shape (n_pixels,)
-            Number of cells that are masked.
-
-        Raises
-        ------
-        ParameterError
-            If a parameter makes no sense.
-        DataError
-            If a map holds sums.
-        """
-        height = None if level is None or np.isnan(as_real(level, "level")) else as_real(level, "level")
-        return self._native.update_mask(
-            height,
-            as_count(min_neighbors, "min_neighbors"),
-            as_sign(sign),
-            pixels=as_rows(pixels, self.n_pixels),
-            n_threads=n_threads,
-        )
+        super().__init__(n_pixels, shape, resolution=resolution, reference_index=reference_index, pixel_ids=pixel_ids)
 
     def fit_gaussians(
         self,
@@ -462,9 +96,9 @@ class MapStack(StackSamples):
     ) -> GaussianFits:
         """Fit an elliptical Gaussian on a level to each map, by weighted least squares.
 
-        Every valid cell counts with its weight; holes are left out. Where `moments` are known, the model is evaluated at
-        the mean position of the samples of each cell and corrected for their scatter, so that binning costs no accuracy.
-        Maps that hold sums are fitted as the means that they stand for. Maps stay as they are.
+        Every valid cell counts with its weight; holes are left out. Where `moments` are known, the model is evaluated
+        at the mean position of the samples of each cell and corrected for their scatter, so that binning costs no
+        accuracy. Maps that hold sums are fitted as the means that they stand for. Maps stay as they are.
 
         Parameters
         ----------
@@ -510,7 +144,7 @@ class MapStack(StackSamples):
             msg = f"`shape` = {shape!r}; it must be one of {', '.join(_SHAPES)}"
             raise ParameterError(msg)
         if (shape == "fixed") != (fixed is not None):
-            msg = "`fixed` gives both widths and the angle of a fixed shape; it goes with shape='fixed', and with no other"
+            msg = "`fixed` gives both widths and the angle of a fixed shape; it goes with shape='fixed', and no other"
             raise ParameterError(msg)
         if fixed is not None and len(fixed) != 3:  # noqa: PLR2004
             msg = f"`fixed` = {fixed!r}; it must be (FWHM major, FWHM minor, angle)"
@@ -573,8 +207,8 @@ class MapStack(StackSamples):
             Start from the cell of highest S/N, refined by a parabola along each axis, or from the mean position of all
             valid cells weighted with their S/N.
         has_fit : bool, optional
-            Whether a round Gaussian is fitted from there; otherwise, and where that fails, the width comes from a circle
-            that grows until the S/N inside hardly rises.
+            Whether a round Gaussian is fitted from there; otherwise, and where that fails, the width comes from a
+            circle that grows until the S/N inside hardly rises.
         degree : int, optional
             Degree of the spline surface that tells values between the cells, 0 to 5.
         reduce_degrees : bool, optional

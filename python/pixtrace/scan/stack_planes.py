@@ -36,6 +36,8 @@ class StackPlanes:
     _base: npt.NDArray[np.float64] | None
     _moments: npt.NDArray[np.float64]
     _pixel_ids: npt.NDArray[np.int64]
+    #: Samples that were left out since the stack was made because their value was not finite.
+    n_skipped: int
 
     def __init__(
         self,
@@ -122,11 +124,13 @@ class StackPlanes:
             raise ParameterError(msg)
         stack = cls.__new__(cls)
         own_flags = np.array(flags, dtype=np.uint8, order="C")
-        stack._adopt(planes[0], planes[1], planes[2], own_flags, resolution, reference_index, pixel_ids)
+        stack._adopt(  # noqa: SLF001 - our own
+            planes[0], planes[1], planes[2], own_flags, resolution, reference_index, pixel_ids
+        )
         if base is not None:
             prior = as_double(base, "base", ndim=_N_AXES)
             check_shape(prior, planes[0].shape, "base", "data")
-            stack._base = np.array(prior, order="C")
+            stack._base = np.array(prior, order="C")  # noqa: SLF001 - our own
         return stack
 
     def _adopt(
@@ -156,7 +160,6 @@ class StackPlanes:
         self._base = None
         self._moments = np.zeros((N_MOMENTS, *data.shape[1:]))
         self._pixel_ids = np.array(ids, dtype=np.int64)
-        #: Samples that were left out since the stack was made because their value was not finite.
         self.n_skipped = 0
 
     @property
@@ -365,7 +368,7 @@ class StackPlanes:
         """
         rows = as_rows(pixels, self.n_pixels) or []
         chosen = self._like(self._pixel_ids[rows])
-        chosen._take_over(self, rows, slice(0, len(rows)))
+        chosen._take_over(self, rows, slice(0, len(rows)))  # noqa: SLF001 - our own
         return chosen
 
     def extend(self, pixel_ids: npt.ArrayLike) -> None:
@@ -386,7 +389,8 @@ class StackPlanes:
         ids = as_indices(pixel_ids, "pixel_ids", ndim=1)
         if ids.size:
             larger = self._like(np.concatenate([self._pixel_ids, ids]))
-            larger._take_over(self, list(range(self.n_pixels)), slice(0, self.n_pixels))
+            n = self.n_pixels
+            larger._take_over(self, list(range(n)), slice(0, n))  # noqa: SLF001 - our own
             larger.n_skipped = self.n_skipped
             self.__dict__.update(larger.__dict__)
 

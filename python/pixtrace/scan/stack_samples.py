@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from pixtrace._native import _SyncArguments as SyncArguments
 
 __all__ = ["StackSamples"]
+
+# Moments and counts belong to all maps of a stack; they take no time worth a lock for each stack.
+_NOTING = threading.Lock()
 
 
 class StackSamples(StackPlanes):
@@ -57,7 +61,8 @@ class StackSamples(StackPlanes):
         frame_data : array_like, shape (n_frames, n_channels)
             Signal as the detector wrote it.
         frame_gains, frame_weights : array_like, shape (n_frames,)
-            Gain and relative weight of each frame; where one is 0, NaN or infinite, the frame is left out.
+            Gain and relative weight of each frame; where one is 0, NaN or infinite, or the weight is negative, the
+            frame is left out.
         source_gains : array_like, shape (n_channels,)
             Gain of each channel to the source; where it is 0, NaN or infinite, the channel is left out.
         channel_variance : array_like, shape (n_listed,)
@@ -113,9 +118,7 @@ class StackSamples(StackPlanes):
         if positions is not None:
             check_shape(positions, (2, samples["frame_data"].shape[0]), "map_positions", "frame_data")
         n_frames, _, n_skipped = self._native.add_points(samples, as_real(dt, "dt"), pixels=rows, n_threads=n_threads)
-        if positions is not None:
-            self._moments += self._native.frame_moments(samples, positions).reshape(self._moments.shape)
-        self.n_skipped += n_skipped
+        self._note(n_skipped, None if positions is None else self._native.frame_moments(samples, positions))
         return n_frames
 
     def accumulate(
@@ -131,9 +134,9 @@ class StackSamples(StackPlanes):
     ) -> None:
         """Add samples with gains and weights of their own, such as `get_sample_points` returns.
 
-        A sample ``d`` with gain ``g`` and weight ``w`` adds ``w g d``, ``w g^2`` and ``dt`` to data, weight and exposure
-        of its cell. Samples off the map are left out. So are those whose value or gain is not finite, or whose weight is
-        negative or not finite, and they are counted in `n_skipped`. A weight of 0 counts as exposure.
+        A sample ``d`` with gain ``g`` and weight ``w`` adds ``w g d``, ``w g^2`` and ``dt`` to data, weight and
+        exposure of its cell. Samples off the map are left out. So are those whose value or gain is not finite, or whose
+        weight is negative or not finite, and they are counted in `n_skipped`. A weight of 0 counts as exposure.
 
         Parameters
         ----------
@@ -162,9 +165,9 @@ class StackSamples(StackPlanes):
             pixels=as_rows(pixels, self.n_pixels),
             n_threads=n_threads,
         )
-        self.n_skipped += n_skipped
+        self._note(n_skipped)
 
-    def _combine(self, other: StackPlanes, weight: float | None, pixels: npt.ArrayLike | None, n: int | None) -> None:
+    def _combine(self, other: object, weight: float | None, pixels: npt.ArrayLike | None, n: int | None) -> None:
         if not isinstance(other, StackPlanes):
             msg = f"`other` is a {type(other).__name__}; expected a MapStack"
             raise ParameterError(msg)
@@ -185,12 +188,19 @@ class StackSamples(StackPlanes):
             msg = f"`other` has {other.n_pixels} maps; expected {len(rows)}, one for each map to add to"
             raise ShapeError(msg)
         # A stack that is added to itself: what is added must not change meanwhile.
-        source = other.select(range(other.n_pixels)) if other._native is self._native else other
+        source = other.select(range(other.n_pixels)) if other.data is self.data else other
         pairs = list(zip(rows, range(len(rows)), strict=True))
-        self._native.combine(source._native, pairs, weight, n_threads=n)
+        self._native.combine(source._native, pairs, weight, n_threads=n)  # noqa: SLF001 - our own
         # Moments are those of the samples of all maps: adding them twice for two halves of the maps would not be wrong
         # in their ratios, which are all that counts.
-        self._moments += source._moments * (1.0 if weight is None else weight)
+        self._note(0, source.moments * (1.0 if weight is None else weight))
+
+    def _note(self, n_skipped: int, moments: npt.NDArray[np.float64] | None = None) -> None:
+        """Add to what is kept for all maps together."""
+        with _NOTING:
+            self.n_skipped += n_skipped
+            if moments is not None:
+                self._moments += moments.reshape(self._moments.shape)
 
     def merge_accumulate(
         self, other: StackPlanes, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
@@ -198,8 +208,8 @@ class StackSamples(StackPlanes):
         """Add the sums of other maps to these.
 
         Only valid cells of `other` count; data, weight and exposure are added. Maps that hold means become sums first,
-        on both sides (the other one's are not changed). The record of the smoothing is then that of the wider beam, that
-        of the filter that of the narrower one.
+        on both sides (the other one's are not changed). The record of the smoothing is then that of the wider beam,
+        that of the filter that of the narrower one.
 
         Parameters
         ----------
@@ -267,10 +277,10 @@ class StackSamples(StackPlanes):
         """Subtract the maps from timestreams, in place, and flag the samples over masked cells.
 
         Over a valid cell, a sample loses ``g (G map - Y base)``, with gain ``g`` of the frame, present source gain
-        ``G`` and former one ``Y`` of the channel; where `base` is NaN, it counts as 0. Nothing is subtracted where ``g`` is 0
-        or less, or NaN. Whatever ``g`` is, the sample gets `sample_blank_flag` if the cell is masked, and loses it if
-        not. Samples off the map or over cells without data stay as they are, and so do frames that are not valid. Other
-        flags of a sample do not matter. Every frame uses its own index for all channels.
+        ``G`` and former one ``Y`` of the channel; where `base` is NaN, it counts as 0. Nothing is subtracted where
+        ``g`` is 0 or less, or not finite. Whatever ``g`` is, the sample gets `sample_blank_flag` if the cell is masked,
+        and loses it if not. Samples off the map or over cells without data stay as they are, and so do frames that are
+        not valid. Other flags of a sample do not matter. Every frame uses its own index for all channels.
 
         Parameters
         ----------

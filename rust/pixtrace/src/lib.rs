@@ -1,4 +1,6 @@
-//! Spectral traces for slit and integral-field spectrographs.
+//! Spectral traces for slit and integral-field spectrographs, and pixel maps for scanning cameras.
+//!
+//! # Traces
 //!
 //! A slit or integral-field spectrograph samples the image of a star with too few pixels, so every resampling of its
 //! data aliases. This crate fits a cubic B-spline to the spatial profile of each slice in a window around every
@@ -8,10 +10,19 @@
 //! The method is that of Law & Clarke (2026, AJ 171, 304); the reference implementation is the
 //! `adaptive_trace_model` step of the `jwst` package.
 //!
+//! # Pixel maps
+//!
+//! A far-infrared or millimetre camera scans a known source, and every detector pixel makes a map of it of its own. Where
+//! the source stands in a map tells where the pixel looks, and how bright it is, how well the pixel couples. A
+//! [`scan::MapStack`] takes timestreams of all pixels at once, gives them back with the source removed, and is fitted with
+//! Gaussians whose errors mean what they say; `examples/pixel_maps.rs` shows all of it. The reference implementation is
+//! the `PixelMap` of the `sofia_redux` package.
+//!
 //! # Rooms
 //!
-//! - [`numeric`]: B-splines, banded least squares, clipped statistics, interpolation. Slices in, numbers out.
+//! - [`numeric`]: splines, least squares, statistics, interpolation, convolution. Slices in, numbers out.
 //! - [`trace`]: the planes of an exposure, the fit, the model, oversampling.
+//! - [`scan`]: the grid, the samples, the maps, what is done to them, fits.
 //!
 //! The crate knows no Python, no file format, no clock and no log, and it brings no thread pool: work is spread over
 //! the caller's [`rayon`] pool, and the same call gives the same bits whatever the number of threads.

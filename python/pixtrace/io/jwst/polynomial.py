@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pixtrace.io.jwst.tree import AsdfTree, Node
 
-__all__ = ["Transform", "read_transform"]
+__all__ = ["Transform", "polynomial_1d", "polynomial_2d", "read_transform"]
 
 Values: TypeAlias = "npt.NDArray[np.float64]"
 #: Takes coordinates that broadcast against each other, and returns coordinates that do.
@@ -122,10 +122,20 @@ def _read_polynomial(tree: AsdfTree, node: Node) -> _Sized | None:
         return None
     c = np.asarray(coefficients, dtype=np.float64)
     if c.ndim == 1:
-        return lambda v: [np.polynomial.polynomial.polyval(v[0], c)], 1, 1
+        return polynomial_1d(c), 1, 1
     if c.ndim == 2:  # noqa: PLR2004 - x and y
-        return lambda v: [_polynomial_2d(v[0], v[1], c)], 2, 1
+        return polynomial_2d(c), 2, 1
     return None
+
+
+def polynomial_1d(c: Values) -> Transform:
+    """Return the polynomial ``sum(c[i] x**i)`` as a transform of one coordinate."""
+    return lambda v: [np.asarray(np.polynomial.polynomial.polyval(v[0], c), dtype=np.float64)]
+
+
+def polynomial_2d(c: Values) -> Transform:
+    """Return the polynomial ``sum(c[i, j] x**i y**j)`` as a transform of two coordinates into one."""
+    return lambda v: [_polynomial_2d(v[0], v[1], c)]
 
 
 def _polynomial_2d(x: Values, y: Values, c: Values) -> Values:

@@ -6,7 +6,9 @@
 /// sums, alpha, residuals), [`Real::narrow`] rounds after each operation. For `+ - * /` and square roots of two `f32`
 /// numbers that gives exactly what `f32` arithmetic would: 53 bits are more than 2 * 24 + 2, so the second rounding
 /// cannot change the result of the first (Figueroa 1995, SIGNUM Newsletter 30, 21).
-pub trait Real: Copy + Send + Sync + std::fmt::Debug + private::Sealed + 'static {
+pub trait Real:
+    Copy + PartialOrd + Send + Sync + std::fmt::Debug + private::Sealed + 'static
+{
     /// Rounds to this type's precision.
     #[must_use]
     fn narrow(value: f64) -> f64;

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use super::real::Real;
+
 /// Mean and population standard deviation of data after clipping.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClippedStats {
@@ -21,11 +23,7 @@ pub(crate) const CLIP_SIGMA: f64 = 3.0;
 pub(crate) const CLIP_ROUNDS: usize = 5;
 
 /// The order of numbers none of which is NaN; cheaper than a total order.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the selections of `slice` hand out references"
-)]
-pub(crate) fn by_size(a: &f64, b: &f64) -> Ordering {
+pub(crate) fn by_size<T: Real>(a: &T, b: &T) -> Ordering {
     a.partial_cmp(b).unwrap_or(Ordering::Equal)
 }
 
@@ -34,17 +32,58 @@ pub(crate) fn by_size(a: &f64, b: &f64) -> Ordering {
 /// There must be no NaN among them.
 pub fn median(values: &mut [f64]) -> f64 {
     let n = values.len();
-    if n == 0 {
+    middle(values, n / 2, n.is_multiple_of(2))
+}
+
+/// As [`median`], for many values of either type; `inside` is only memory, for those around the middle.
+///
+/// A sample of the values tells between which two the median will lie (Floyd & Rivest 1975, CACM 18, 165); one pass picks
+/// out what lies there and counts what lies below. If it was not there after all, all values are searched.
+pub fn median_of_many<T: Real>(values: &mut [T], inside: &mut Vec<T>) -> f64 {
+    let n = values.len();
+    if n < 4 * SAMPLE {
+        return middle(values, n / 2, n.is_multiple_of(2));
+    }
+    let mut sample = [values[0]; SAMPLE];
+    for (k, value) in sample.iter_mut().enumerate() {
+        *value = values[k * (n / SAMPLE)];
+    }
+    sample.sort_unstable_by(by_size);
+    let (low, high) = (sample[SAMPLE / 2 - AROUND], sample[SAMPLE / 2 + AROUND]);
+    inside.clear();
+    inside.resize(n, low);
+    let (mut n_below, mut n_inside) = (0, 0);
+    for &value in &*values {
+        // Written always and kept or not: a branch here would be anybody's guess.
+        inside[n_inside] = value;
+        n_inside += usize::from(low <= value && value <= high);
+        n_below += usize::from(value < low);
+    }
+    let (upper, is_even) = (n / 2, n.is_multiple_of(2));
+    let lower = upper - usize::from(is_even);
+    if lower < n_below || upper >= n_below + n_inside {
+        return middle(values, upper, is_even);
+    }
+    middle(&mut inside[..n_inside], upper - n_below, is_even)
+}
+
+/// The number at place `upper` of `values` in order, or its mean with the one before; NaN for no values.
+fn middle<T: Real>(values: &mut [T], upper: usize, with_lower: bool) -> f64 {
+    if values.is_empty() {
         return f64::NAN;
     }
-    let (below, &mut upper, _) = values.select_nth_unstable_by(n / 2, by_size);
-    if n % 2 == 1 {
-        return upper;
+    let (below, &mut upper, _) = values.select_nth_unstable_by(upper, by_size);
+    if !with_lower {
+        return upper.to_f64();
     }
-    let larger = |a: f64, &b: &f64| if b > a { b } else { a };
-    let lower = below.iter().fold(f64::NEG_INFINITY, larger);
-    lower.midpoint(upper)
+    let larger = |a: f64, b: &T| if b.to_f64() > a { b.to_f64() } else { a };
+    below.iter().fold(f64::NEG_INFINITY, larger).midpoint(upper.to_f64())
 }
+
+/// Values that are looked at to guess where the median lies.
+const SAMPLE: usize = 32;
+/// So many places of the sorted sample on either side of its middle: two standard deviations of the guess.
+const AROUND: usize = 6;
 
 /// Mean and standard deviation of the finite `values` within 3 standard deviations of their median.
 ///
@@ -92,6 +131,32 @@ mod tests {
         assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&mut [4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median(&mut []).is_nan());
+    }
+
+    #[test]
+    fn the_median_of_many_is_the_median() {
+        let mut inside = Vec::<f64>::new();
+        let mut state = 1_u64;
+        for n in [1, 255, 256, 257, 1000, 5003] {
+            for n_different in [1, 2, 7, 1 << 20] {
+                let mut values: Vec<f64> = (0..n)
+                    .map(|_| {
+                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        ((state >> 33) % n_different) as f64
+                    })
+                    .collect();
+                let found = median_of_many(&mut values, &mut inside);
+                assert_eq!(found, median(&mut values));
+                // In order, the sample is not one of the whole.
+                values.sort_unstable_by(by_size);
+                assert_eq!(median_of_many(&mut values, &mut inside), found);
+                // A sample that is all wrong: every value that is looked at is the largest.
+                let stride = (n / SAMPLE).max(1);
+                (0..n).step_by(stride).for_each(|i| values[i] = 1e9);
+                let found = median_of_many(&mut values, &mut inside);
+                assert_eq!(found, median(&mut values));
+            }
+        }
     }
 
     #[test]

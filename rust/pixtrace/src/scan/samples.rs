@@ -58,7 +58,7 @@ pub struct Samples<'a, T, F> {
     pub frame_data: ArrayView2<'a, T>,
     /// Gain of each frame; a frame with gain 0 or NaN is left out.
     pub frame_gains: ArrayView1<'a, f64>,
-    /// Relative weight of each frame; a frame with weight 0 or NaN is left out.
+    /// Relative weight of each frame; a frame with weight 0, below 0 or NaN is left out.
     pub frame_weights: ArrayView1<'a, f64>,
     /// Gain to the source of each of the `n_channels`; a channel with gain 0 or NaN is left out.
     pub source_gains: ArrayView1<'a, f64>,
@@ -112,7 +112,7 @@ impl<T: Real, F: Flags> Samples<'_, T, F> {
             && gain.is_finite()
             && gain != 0.0
             && weight.is_finite()
-            && weight != 0.0;
+            && weight > 0.0;
         is_used.then_some(FrameFactors { gain, weight })
     }
 

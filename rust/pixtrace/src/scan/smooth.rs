@@ -30,6 +30,11 @@ pub(super) fn round_kernel(grid: &Grid, fwhm: f64, reach: f64) -> [Kernel; 2] {
 /// Kernels end here, in cells from their centre: far outside of any map.
 const MAX_HALF_SIZE: f64 = 1e6;
 
+/// A Gaussian of a FWHM below this many cells is `2^-64` in the next cell: it leaves every cell as it is.
+///
+/// A map that was smoothed to a beam is a little short of it, because the kernel was cut off.
+const UNSEEN: f64 = 0.25;
+
 /// Smooths a map to a beam of FWHM `fwhm` (unit of the grid's resolution) and returns the FWHM of the beam it then has.
 ///
 /// The map had the beam `b` (that of its record), so the kernel is a Gaussian `k` of height 1 and FWHM
@@ -45,8 +50,8 @@ const MAX_HALF_SIZE: f64 = 1e6;
 /// where `A` is the area of the kernel as sampled and 1.133 stands for [`GAUSSIAN_AREA`].
 ///
 /// Holes stay holes: cells that were not valid get data and weight 0 (and the exposure of their surroundings, as in the
-/// reference). All flags are cleared, the emptiness of a cell shows in its weight. If the beam is that wide already,
-/// nothing happens. Infinite data spread; NaN do not, such cells are not valid.
+/// reference). All flags are cleared, the emptiness of a cell shows in its weight. If the beam is that wide already, or
+/// misses less than a cell could show, nothing happens. Infinite data spread; NaN do not, such cells are not valid.
 ///
 /// The reference smooths on a coarse grid and interpolates once the kernel is wider than about 5 cells; then it agrees with
 /// this sum to about a per cent of the peak, and at the edges of the map only to a tenth.
@@ -63,7 +68,11 @@ pub fn smooth_to(
     if fwhm <= beam {
         return Ok(beam);
     }
-    let kernels = round_kernel(map.grid, (fwhm * fwhm - beam * beam).sqrt(), 3.0);
+    let missing = (fwhm * fwhm - beam * beam).sqrt();
+    if map.grid.resolution().iter().all(|size| missing < UNSEEN * size) {
+        return Ok(beam);
+    }
+    let kernels = round_kernel(map.grid, missing, 3.0);
     let kernels = [&kernels[0], &kernels[1]];
     let n_x = map.grid.shape()[1];
     let SmoothingSpace { weight, data, exposure, passes } = space;

@@ -27,7 +27,7 @@ pub struct SyncInput<'a, T, F> {
     pub frame_data: ArrayViewMut2<'a, T>,
     /// Frames that may be used.
     pub frame_valid: ArrayView1<'a, bool>,
-    /// Gain of each frame. Nothing is subtracted where it is 0 or less, or NaN.
+    /// Gain of each frame. Nothing is subtracted where it is 0 or less, or not finite.
     pub frame_gains: ArrayView1<'a, f64>,
     /// The channels from which something is subtracted, each with a map of its own.
     pub channel_indices: ArrayView1<'a, i64>,
@@ -79,7 +79,7 @@ impl MapsMut<'_> {
         };
         let gain = |f: usize| {
             let gain = input.frame_gains[f];
-            if gain > 0.0 { gain } else { 0.0 }
+            if gain > 0.0 && gain.is_finite() { gain } else { 0.0 }
         };
         let rows = input.frame_data.axis_iter_mut(Axis(0));
         let rows = rows.zip(input.sample_flags.axis_iter_mut(Axis(0)));

@@ -3,7 +3,7 @@
 use super::region::RegionPixels;
 use crate::numeric::Real;
 use crate::numeric::sequence::arange;
-use crate::numeric::stats::{clipped_stats, median};
+use crate::numeric::stats::{clipped_stats, median_of_many};
 
 /// Signal-to-noise ratio under which a profile bin may be a bad edge, and under which a profile has a negative source.
 const LOW_SNR: f64 = 5.0;
@@ -59,48 +59,49 @@ pub fn crossdisp_profile<T: Real>(pixels: &RegionPixels) -> Option<Profile> {
         return None;
     }
 
-    let bins = Bins::new::<T>(pixels, &centres, step)?;
+    let bins = Bins::<T>::new(pixels, &centres, step)?;
     let empty = vec![f64::NAN; centres.len()];
     let mut profile =
         Profile { alpha: centres, flux: empty.clone(), error: empty.clone(), snr: empty };
-    let mut values = Vec::new();
+    let mut memory = (Vec::new(), Vec::new());
     for k in 0..profile.alpha.len() {
         let bin = &bins.members[bins.first[k]..bins.first[k + 1]];
         if !bin.is_empty() {
-            profile.flux[k] = median_of::<T>(bin, &mut values, |[flux, _]| *flux);
-            profile.error[k] = median_of::<T>(bin, &mut values, |[_, error]| *error);
-            profile.snr[k] =
-                median_of::<T>(bin, &mut values, |[flux, error]| T::narrow(flux / error));
+            profile.flux[k] = median_of(bin, &mut memory, |[flux, _]| *flux);
+            profile.error[k] = median_of(bin, &mut memory, |[_, error]| *error);
+            profile.snr[k] = median_of(bin, &mut memory, |[flux, error]| {
+                T::from_f64(flux.to_f64() / error.to_f64())
+            });
         }
     }
     Some(profile)
 }
 
-/// Median of some value of the members of a bin, in the precision of `T`; `values` is only memory.
+/// Median of some value of the members of a bin, in the precision of `T`; `memory` is only that.
 fn median_of<T: Real>(
-    bin: &[[f64; 2]],
-    values: &mut Vec<f64>,
-    value: impl Fn(&[f64; 2]) -> f64,
+    bin: &[[T; 2]],
+    (values, inside): &mut (Vec<T>, Vec<T>),
+    value: impl Fn(&[T; 2]) -> T,
 ) -> f64 {
     values.clear();
     values.extend(bin.iter().map(value));
-    T::narrow(median(values))
+    T::narrow(median_of_many(values, inside))
 }
 
 /// Flux and error of the valid pixels, bin after bin.
-struct Bins {
+struct Bins<T> {
     /// Place of the first member of each bin, and the number of members.
     first: Vec<usize>,
-    members: Vec<[f64; 2]>,
+    members: Vec<[T; 2]>,
 }
 
-impl Bins {
+impl<T: Real> Bins<T> {
     /// Sorts the valid pixels into bins of width `step` around the centres, half open at the upper end.
     ///
     /// Rounding may let two neighbouring bins overlap or part by one unit in the last place, so near an edge the edges
     /// themselves decide: a pixel there may be in two bins, or in none.
     /// `None` if there is no valid pixel.
-    fn new<T: Real>(pixels: &RegionPixels, centres: &[f64], step: f64) -> Option<Self> {
+    fn new(pixels: &RegionPixels, centres: &[f64], step: f64) -> Option<Self> {
         let half = T::narrow(step / 2.0);
         let per_step = 1.0 / step;
         let mut has_valid = false;
@@ -137,10 +138,10 @@ impl Bins {
             first[k + 1] += first[k];
         }
         let mut next = first.clone();
-        let mut members = vec![[0.0; 2]; found.len()];
+        let mut members = vec![[T::from_f64(0.0); 2]; found.len()];
         for (k, i) in found {
             let place = &mut next[k as usize];
-            members[*place] = [pixels.flux[i as usize], pixels.error[i as usize]];
+            members[*place] = [pixels.flux[i as usize], pixels.error[i as usize]].map(T::from_f64);
             *place += 1;
         }
         Some(Self { first, members })

@@ -7,7 +7,7 @@ use ndarray::{ArrayView2, s};
 use super::exposure::{Exposure, RegionBox};
 use crate::Error;
 use crate::numeric::Real;
-use crate::numeric::stats::median;
+use crate::numeric::stats::median_of_many;
 
 /// Columns that are taken out of a plane together.
 const COLUMNS_AT_A_TIME: usize = 64;
@@ -167,15 +167,15 @@ impl RegionPixels {
     /// In the precision of `T`; NaN if no two finite pixels follow one another in a column.
     #[must_use]
     pub fn native_dalpha<T: Real>(&self) -> f64 {
-        let mut steps: Vec<f64> = Vec::with_capacity(self.row.len());
+        let mut steps: Vec<T> = Vec::with_capacity(self.row.len());
         for column in self.columns.clone() {
             let pixels = self.column(column);
             steps.extend(pixels.clone().zip(pixels.skip(1)).filter_map(|(i, j)| {
                 let step = T::narrow(self.alpha[j] - self.alpha[i]);
-                (self.row[j] == self.row[i] + 1 && step.is_finite()).then_some(step)
+                (self.row[j] == self.row[i] + 1 && step.is_finite()).then(|| T::from_f64(step))
             }));
         }
-        T::narrow(median(&mut steps)).abs()
+        T::narrow(median_of_many(&mut steps, &mut Vec::new())).abs()
     }
 }
 
