@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from pixtrace.io.beammap import BeamMapJob
 from pixtrace.io.pixel_table import read_pixel_table
 from pixtrace.io.rcp import read_rcp
 from pixtrace.io.scan import ScanStream, stream_simulated, write_neutral_fits
-from pixtrace.scan import PixelMap
+from pixtrace.scan import Configuration, PixelMap
 from pixtrace.simulate import ScanParams, ScanSimulator
 from tests.beammaps import QUIET, with_source
+from tests.reference import PROJECT
 
 SUFFIXES = ("rcp", "ecsv", "maps.fits")
 
@@ -260,3 +262,14 @@ def test_stages_have_bars_on_a_terminal(
     said = capsys.readouterr().err
     assert "rounds" in said
     assert "writing" in said
+
+
+def test_the_guide_runs() -> None:
+    text = (PROJECT / "docs" / "beammap.md").read_text(encoding="utf-8")
+    config = text.split("```toml\n")[1].split("```")[0]
+    table = tomllib.loads(config)
+    assert set(table.pop("command")) <= {"output", "threads"}
+    assert Configuration(table)["rounds.position"] == 0.02
+    names: dict[str, Any] = {}
+    exec(text.split("```python\n")[1].split("```")[0], names)  # noqa: S102 - our own page
+    assert names["found"].n_good == names["simulator"].array.is_good.sum()

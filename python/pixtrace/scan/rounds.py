@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["LoopState", "Progress", "RoundRecord", "compare_rounds", "run_rounds"]
 
 _log = logging.getLogger("pixtrace.scan")
-#: Standard errors by which a pixel may move to and fro between the same two places, as a sample does to it that is taken
-#: for a glitch in every other round.
+#: Standard errors by which a pixel may move to and fro between the same two places: a sample that is taken for a glitch
+#: in every other round does that to it.
 _SWING = 0.3
 _SMALLEST_STEP = 1e-4  # of the FWHM, and of the amplitude: nobody asks for more
 
