@@ -1,5 +1,6 @@
 """``pixtrace beammap`` and the job behind it: products, plans, checkpoints, and what a tired observer reads."""
 
+import errno
 import json
 import os
 import sys
@@ -19,7 +20,7 @@ from pixtrace.exceptions import FileReadError
 from pixtrace.io.beammap import BeamMapJob
 from pixtrace.io.pixel_table import read_pixel_table
 from pixtrace.io.rcp import read_rcp
-from pixtrace.io.scan import ScanStream, stream_simulated, write_neutral_fits
+from pixtrace.io.scan import ScanStream, stream_simulated, write_hawc, write_neutral_fits
 from pixtrace.scan import Configuration, PixelMap
 from pixtrace.simulate import ScanParams, ScanSimulator
 from tests.beammaps import QUIET, with_source
@@ -273,3 +274,43 @@ def test_the_guide_runs() -> None:
     names: dict[str, Any] = {}
     exec(text.split("```python\n")[1].split("```")[0], names)  # noqa: S102 - our own page
     assert names["found"].n_good == names["simulator"].array.is_good.sum()
+
+
+def test_a_planet_that_moves_seen_by_hawc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layout = replace(QUIET.array, first_row=17, first_column=14, row_stride=32, rotation=10.0, dead_fraction=0.0)
+    moving = with_source(QUIET, sky_motion=(0.8, -0.5))
+    simulator = ScanSimulator(replace(moving, array=layout, vpa=40.0, n_frames=1500))
+    write_hawc(tmp_path / "scan.fits", stream_simulated(simulator))
+    assert main(["beammap", str(tmp_path / "scan.fits"), "-o", str(tmp_path / "out"), "--no-maps", "--no-plot"]) == 0
+    assert "16 of 1312 pixels measured" in capsys.readouterr().out
+    table = read_pixel_table(next((tmp_path / "out").glob("*.ecsv")))
+    at = np.searchsorted(table.fixed_index, simulator.array.channel)
+    away = np.stack([table.x, table.y])[:, at] - simulator.array.position
+    away -= np.median(away, axis=1, keepdims=True)
+    assert np.abs(away).max() < 0.3  # turned by the angle of the sky, as in the reference, it would be arcsecs
+
+
+def test_what_nobody_thought_of_is_one_line(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        msg = "out of luck"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(PixelMap, "fit_pixels", fail)
+    assert main(["beammap", str(scan), "-o", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "unexpected RuntimeError: out of luck" in said
+    assert "Traceback" not in said
+
+
+def test_a_full_disk(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, *_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert main(["beammap", str(scan), "-o", str(tmp_path)]) == 1
+    assert "the disk is full" in capsys.readouterr().err
+    assert products(tmp_path) == []

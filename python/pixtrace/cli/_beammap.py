@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pixtrace.cli._exit import Exit
 from pixtrace.cli._options import read_toml
+from pixtrace.cli._run import describe
 from pixtrace.exceptions import ConfigError, ParameterError, PixtraceError
 
 if TYPE_CHECKING:
@@ -189,12 +190,12 @@ def beammap(files: Sequence[str], options: BeamMapOptions, terminal: Terminal) -
         with terminal.stages() as progress:
             found = job.run(resume=options.resume, progress=progress, n_threads=options.threads)
             written = _write(job, found, options, progress)
-    except PixtraceError as error:
-        return _failed(error)
     except (KeyboardInterrupt, SystemExit):
         if job.path("checkpoint.json").exists():
             _log.error("stopped; `--resume` goes on after the last complete round")
         raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is said in a line and not in a traceback
+        return _failed(error)
     for path in written:
         _log.info("wrote %s", path)
     shown = job.path("report.html" if options.plot else "ecsv")
@@ -223,9 +224,9 @@ def _write(job: BeamMapJob, found: BeamMap, options: BeamMapOptions, progress: A
     return written
 
 
-def _failed(error: PixtraceError) -> Exit:
+def _failed(error: Exception) -> Exit:
     """Say what went wrong."""
-    _log.error("%s", error, exc_info=error if _log.isEnabledFor(logging.DEBUG) else None)
+    _log.error("%s", describe(error), exc_info=error if _log.isEnabledFor(logging.DEBUG) else None)
     return Exit.FAILED
 
 
