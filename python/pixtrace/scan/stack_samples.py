@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pixtrace._arrays import as_double, as_machine_order, as_real, check_shape
 from pixtrace.exceptions import DataError, DtypeError, ParameterError, ShapeError
-from pixtrace.scan._gates import as_bits, as_indices, as_mask, as_rows
+from pixtrace.scan._gates import as_bits, as_indices, as_mask, as_rows, as_threads
 from pixtrace.scan.samples import as_samples, shares_memory
 from pixtrace.scan.stack_planes import StackPlanes
 
@@ -121,7 +121,9 @@ class StackSamples(StackPlanes):
         positions = None if map_positions is None else as_double(map_positions, "map_positions")
         if positions is not None:
             check_shape(positions, (2, samples["frame_data"].shape[0]), "map_positions", "frame_data")
-        n_frames, _, n_skipped = self._native.add_points(samples, as_real(dt, "dt"), pixels=rows, n_threads=n_threads)
+        n_frames, _, n_skipped = self._native.add_points(
+            samples, as_real(dt, "dt"), pixels=rows, n_threads=as_threads(n_threads)
+        )
         self._note(n_skipped, None if positions is None else self._native.frame_moments(samples, positions))
         return n_frames
 
@@ -167,7 +169,7 @@ class StackSamples(StackPlanes):
             as_indices(indices, "indices", ndim=3),
             as_real(dt, "dt"),
             pixels=as_rows(pixels, self.n_pixels),
-            n_threads=n_threads,
+            n_threads=as_threads(n_threads),
         )
         self._note(n_skipped)
 
@@ -193,8 +195,12 @@ class StackSamples(StackPlanes):
             raise ShapeError(msg)
         # A stack that is added to itself: what is added must not change meanwhile.
         source = other.select(range(other.n_pixels)) if other.data is self.data else other
+        if len(set(rows)) != len(rows):
+            twice = next(row for row in rows if rows.count(row) > 1)
+            msg = f"`pixels` holds {twice} more than once; a map is added to once"
+            raise ParameterError(msg)
         pairs = list(zip(rows, range(len(rows)), strict=True))
-        self._native.combine(source._native, pairs, weight, n_threads=n)  # noqa: SLF001 - our own
+        self._native.combine(source._native, pairs, weight, n_threads=as_threads(n))  # noqa: SLF001 - our own
         # Moments are those of the samples of all maps: adding them twice for two halves of the maps would not be wrong
         # in their ratios, which are all that counts.
         self._note(0, source.moments * (1.0 if weight is None else weight))
@@ -312,7 +318,8 @@ class StackSamples(StackPlanes):
         Raises
         ------
         DataError
-            If an array to be changed is read-only, or both share their memory, or maps hold sums.
+            If an array to be changed is read-only, or shares its memory with the other one or with itself, or maps
+            hold sums.
         ShapeError, DtypeError, ParameterError
             If the arrays do not fit together. Nothing was changed then.
         """
@@ -325,8 +332,11 @@ class StackSamples(StackPlanes):
             raise DtypeError(msg)
         bits = as_bits(sample_blank_flag, "sample_blank_flag")
         if not _fits(bits, flags.dtype):
-            msg = f"`sample_blank_flag` = {bits} does not fit into the flags, which are {flags.dtype}"
+            msg = f"`sample_blank_flag` = {sample_blank_flag} does not fit into the flags, which are {flags.dtype}"
             raise ParameterError(msg)
+        if self._base is not None and np.may_share_memory(data, self._base):
+            msg = "`frame_data` is the memory of `base`, which is subtracted; give a copy"
+            raise DataError(msg)
         if np.shares_memory(data, flags):
             msg = "`frame_data` and `sample_flags` share their memory; both are changed, so they must not"
             raise DataError(msg)
@@ -344,7 +354,7 @@ class StackSamples(StackPlanes):
         own_data = as_machine_order(data)
         own_flags = flags if flags.dtype in _FLAGS_IN_PLACE and flags.flags.aligned else flags.astype(np.int64)
         with _CHANGING:
-            self._native.sync(own_data, own_flags, arguments, self._base, pixels=rows, n_threads=n_threads)
+            self._native.sync(own_data, own_flags, arguments, self._base, pixels=rows, n_threads=as_threads(n_threads))
             if own_data is not data:
                 data[...] = own_data
             if own_flags is not flags:
@@ -362,10 +372,18 @@ class StackSamples(StackPlanes):
         ------
         ParameterError
             If there is no such map.
+        DataError
+            If a map holds sums. Nothing was changed then.
         """
         rows = as_rows(pixels, self.n_pixels)
+        content = self.content
+        chosen = list(range(self.n_pixels)) if rows is None else rows
+        for row in chosen:
+            if content[row] == "sums":
+                msg = f"map {row} holds sums, not means; call `end_accumulation` first"
+                raise DataError(msg)
         base = self.base
-        for row in range(self.n_pixels) if rows is None else rows:
+        for row in chosen:
             weight, data = self._weight[row], self._data[row]
             is_valid = (weight > 0) & (weight < np.inf) & ((self._flag[row] & 1) == 0)
             base[row] = np.where(is_valid, data, np.nan)
@@ -381,11 +399,21 @@ def _changeable(values: object, name: str) -> npt.NDArray[Any]:
     if not values.flags.writeable:
         msg = f"`{name}` is read-only, and is to be changed in place; give a copy"
         raise DataError(msg)
+    # Along the longer step, every row must lie clear of the one before.
+    (step, n), (long_step, n_long) = sorted(
+        (abs(step), n) for step, n in zip(values.strides, values.shape, strict=True)
+    )
+    is_spread = n <= 1 or step >= values.itemsize
+    if values.size and not (is_spread and (n_long <= 1 or long_step >= step * (n - 1) + values.itemsize)):
+        msg = f"`{name}` has elements that share their memory (strides {values.strides}); give a copy"
+        raise DataError(msg)
     return values
 
 
 def _fits(bits: int, dtype: np.dtype[Any]) -> bool:
     limits = np.iinfo(dtype)
+    if dtype.kind == "u" and dtype.itemsize == 8:  # noqa: PLR2004 - bits are those of 64, whatever the sign
+        return True
     return limits.min <= bits <= limits.max
 
 
