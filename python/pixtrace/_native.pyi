@@ -273,9 +273,7 @@ class MapStack:
         n_threads: int | None,
         progress: _Progress | None,
     ) -> tuple[_Float64, _Float64, _Float64, _Int64]: ...
-    def find_peaks(
-        self, arguments: _PeakArguments, *, pixels: list[int] | None, n_threads: int | None
-    ) -> _Float64: ...
+    def find_peaks(self, arguments: _PeakArguments, *, pixels: list[int] | None, n_threads: int | None) -> _Float64: ...
 
 def sample_points(
     samples: _SampleArguments, *, n_threads: int | None

@@ -12,11 +12,11 @@ from pathlib import Path
 # One thread for the matrix product that tells the peak rate of a core. Before numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from tests.bench import bounds, command, growth, inputs, measure, report
-from tests.bench.reference import Reference, environment
+from tests.bench import bounds, command, growth, inputs, measure, report, scan
+from tests.bench.reference import JWST, SOFIA, Reference, environment
 from tests.reference import EXPOSURE, PROJECT, reference_root
 
-PARTS = ("functions", "command", "memory", "growth")
+PARTS = ("functions", "command", "memory", "growth", "scan")
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -32,13 +32,21 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     argparse.Namespace
         The options.
     """
-    parser = argparse.ArgumentParser(prog="just bench", description="Measure pixtrace against jwst 3.0.0.")
+    parser = argparse.ArgumentParser(
+        prog="just bench", description="Measure pixtrace against jwst 3.0.0 and sofia_redux 1.5.2."
+    )
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each measurement (the fits have one)")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
     parser.add_argument("--data", nargs="+", choices=("MRS", "NIRSpec"), default=("MRS", "NIRSpec"))
     parser.add_argument("--only", default="", help="only functions with this in their name")
     parser.add_argument(
         "--environment", type=Path, default=PROJECT / ".bench-env", help="environment with jwst 3.0.0; made if missing"
+    )
+    parser.add_argument(
+        "--scan-environment",
+        type=Path,
+        default=PROJECT / ".bench-env-scan",
+        help="environment with sofia_redux 1.5.2; made if missing",
     )
     parser.add_argument("--write", action=argparse.BooleanOptionalAction, default=True, help="write docs/benchmarks.md")
     return parser.parse_args(given)
@@ -83,10 +91,45 @@ def main(given: Sequence[str] | None = None) -> None:
         The command line, by default that of the process.
     """
     options = arguments(given)
-    exposure = reference_root() / EXPOSURE
-    python = environment(options.environment)
     machine = measure.Machine(bounds.peak_flops(), bounds.peak_bandwidth())
     print(report.machine_line(machine))
+    if set(options.parts) != {"scan"}:
+        traces(options, machine)
+    if "scan" in options.parts:
+        pixel_maps(options, machine)
+
+
+def pixel_maps(options: argparse.Namespace, machine: measure.Machine) -> None:
+    """Measure pixel maps.
+
+    Parameters
+    ----------
+    options : Namespace
+        The command line.
+    machine : Machine
+        Peak rates.
+    """
+    python = environment(options.scan_environment, SOFIA)
+    with tempfile.TemporaryDirectory(prefix="pixtrace-bench-") as name:
+        folder = Path(name)
+        with Reference(python, folder / "reference.log", SOFIA) as reference:
+            results = scan.measure(reference, folder, options.rounds)
+    if options.write:
+        print(f"wrote {report.write_scan(machine, results)}")
+
+
+def traces(options: argparse.Namespace, machine: measure.Machine) -> None:
+    """Measure traces.
+
+    Parameters
+    ----------
+    options : Namespace
+        The command line.
+    machine : Machine
+        Peak rates.
+    """
+    exposure = reference_root() / EXPOSURE
+    python = environment(options.environment, JWST)
     functions: list[measure.Row] = []
     commands: list[measure.Row] = []
     start_up = (0.0, 0.0)

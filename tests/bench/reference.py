@@ -1,6 +1,7 @@
-"""jwst 3.0.0 in an environment of its own, and a process in it that answers requests."""
+"""jwst 3.0.0 and sofia_redux 1.5.2, each in an environment of its own, and processes in them that answer requests."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,17 +11,20 @@ from typing import Any, Self
 from tests.bench.proc import memory
 from tests.reference import PROJECT
 
-RELEASE = "jwst==3.0.0"
-RUNNER = PROJECT / "tests" / "bench" / "reference_runner.py"
+JWST = "jwst==3.0.0"
+SOFIA = "sofia_redux==1.5.2"
+RUNNERS = {JWST: "tests.bench.reference_runner", SOFIA: "tests.bench.scan_runner"}
 
 
-def environment(folder: Path) -> Path:
-    """Return the interpreter of an environment with jwst; make it if it is not there.
+def environment(folder: Path, release: str) -> Path:
+    """Return the interpreter of an environment with a reference; make it if it is not there.
 
     Parameters
     ----------
     folder : Path
         Where it is, or is to be.
+    release : str
+        One of `RUNNERS`.
 
     Returns
     -------
@@ -29,27 +33,35 @@ def environment(folder: Path) -> Path:
     """
     python = folder / "bin" / "python"
     if not python.is_file():
-        print(f"installing {RELEASE} in {folder.name}")
+        print(f"installing {release} in {folder.name}")
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", RELEASE], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", release], check=True)
     return python
 
 
 class Reference:
-    """A process that calls functions of jwst on request.
+    """A process that calls functions of a reference on request.
 
     Parameters
     ----------
     python : Path
-        Interpreter of the environment with jwst.
+        Interpreter of the environment with the reference.
     log : Path
-        File that takes what jwst says.
+        File that takes what the reference says.
+    release : str, optional
+        One of `RUNNERS`.
     """
 
-    def __init__(self, python: Path, log: Path) -> None:
+    def __init__(self, python: Path, log: Path, release: str = JWST) -> None:
         self._log = log.open("ab")
         self._process = subprocess.Popen(
-            [str(python), str(RUNNER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
+            [str(python), "-m", RUNNERS[release]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            cwd=PROJECT,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         )
 
     def __enter__(self) -> Self:
@@ -66,7 +78,7 @@ class Reference:
         Parameters
         ----------
         do : str
-            What to do, a name in ``reference_runner.DOINGS``.
+            What to do, a name in the runner's ``DOINGS``.
         **request
             Its details.
 

@@ -180,16 +180,22 @@ DOINGS: dict[str, Callable[[Request], Request]] = {
 }
 
 
-def main() -> None:
-    """Answer requests until there are no more."""
+def answer_requests(doings: dict[str, Callable[[Request], Request]]) -> None:
+    """Answer requests until there are no more.
+
+    Parameters
+    ----------
+    doings : dict
+        What can be asked for.
+    """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
     with suppress(BrokenPipeError):
         for line in sys.stdin:
             request = json.loads(line)
-            print(json.dumps(DOINGS[request["do"]](request)), file=answers, flush=True)
+            print(json.dumps(doings[request["do"]](request)), file=answers, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    answer_requests(DOINGS)

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.bench import scan, scan_inputs
 from tests.bench.growth import Series
 from tests.bench.measure import Machine, Row
+from tests.bench.scan import ScanResults
 from tests.reference import PROJECT
 
+SCAN_HEADING = "\n## Pixel maps\n"
 PAGE = PROJECT / "docs" / "benchmarks.md"
 PICTURE = PROJECT / "docs" / "images" / "benchmark-growth.png"
 
@@ -74,6 +77,36 @@ same for any number of regions, hence the lower power there.)
 """
 
 
+SCAN = (
+    SCAN_HEADING
+    + """
+Written by `just bench --parts scan`, which installs sofia_redux 1.5.2 in an environment of its own: {n_pixels} pixels,
+{n_frames} frames, {n_y} x {n_x} cells. The reference has one job, its best setting. It takes one pixel after another,
+so it is given {n_few} of them (for the fits {n_peaks}) with all frames and cells, and its times are scaled; nothing of
+its compilation is counted. Samples are added to maps that exist. Every measurement first asserts that both give the same
+answer, to 1e-9; the fits are of a round Gaussian there and of all parameters with their covariance here, and are held
+against the truth. `sync` of the reference takes wrong cells; the answer is held against its kernel with the right ones.
+
+{machine} One thread reads {read:.1f} GB/s, two together {read_two:.1f} GB/s.
+
+"Bound" is what reading the inputs once would take at that rate; "distance" is how many times longer we take.
+
+| operation | threads | sofia_redux 1.5.2 | pixtrace | times faster | asked for | bound | distance |
+|---|---|---|---|---|---|---|---|
+{rows}
+
+One product of a `scipy.sparse` CSR matrix (cells x frames) with the same data, which makes the sums of the data and
+nothing else, takes {product}; `add_points` takes {ours}, both on one thread.
+
+| memory | found | asked for |
+|---|---|---|
+| data, weight, exposure and flags of a cell | {cell:.0f} bytes | 25 bytes |
+| its prior map, if there is one | {base:.0f} bytes | 8 bytes |
+| temporaries of `add_points` | {temporaries:.0f} MB ({share:.1%} of the input) | 10 % of the input |
+"""
+)
+
+
 @dataclass(frozen=True)
 class Memory:
     """One line of the table of memory.
@@ -109,6 +142,52 @@ def machine_line(machine: Machine) -> str:
         f"{today}, {os.cpu_count()} cores ({platform.machine()}), {machine.flops / 1e9:.1f} Gflop/s and "
         f"{machine.bandwidth / 1e9:.1f} GB/s per core; Python {platform.python_version()}, {versions}."
     )
+
+
+def _kept_scan_section() -> str:
+    """Return the section about pixel maps as it stands on the page."""
+    text = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
+    before, heading, section = text.partition(SCAN_HEADING)
+    del before
+    return heading + section
+
+
+def write_scan(machine: Machine, results: ScanResults) -> Path:
+    """Write the section about pixel maps, the last one of the page; the rest stays as it is.
+
+    Parameters
+    ----------
+    machine : Machine
+        Peak rates.
+    results : ScanResults
+        What was measured.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    text = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else HEAD.format(machine=machine_line(machine))
+    section = SCAN.format(
+        n_pixels=scan_inputs.N_PIXELS,
+        n_frames=scan_inputs.N_FRAMES,
+        n_y=scan_inputs.SHAPE[0],
+        n_x=scan_inputs.SHAPE[1],
+        n_few=scan_inputs.N_REFERENCE,
+        n_peaks=scan.N_PEAKS,
+        machine=machine_line(machine),
+        read=results.read_rates[0] / 1e9,
+        read_two=results.read_rates[1] / 1e9,
+        rows="\n".join("| " + _function_row(row).removeprefix("| scan | ") for row in results.rows),
+        product=_milliseconds(results.product.product),
+        ours=_milliseconds(results.product.ours),
+        cell=results.footprint.cell,
+        base=results.footprint.base,
+        temporaries=results.footprint.temporaries,
+        share=results.footprint.temporaries / results.footprint.inputs,
+    )
+    PAGE.write_text(text.partition(SCAN_HEADING)[0].rstrip("\n") + "\n" + section, encoding="utf-8")
+    return PAGE
 
 
 def _milliseconds(seconds: float) -> str:
@@ -149,7 +228,7 @@ def write(
     memory: Sequence[Memory],
     growth: Sequence[Series],
 ) -> Path:
-    """Write the page; parts that were not measured are left out.
+    """Write the page; parts that were not measured are left out, but for that about pixel maps, which stays.
 
     Parameters
     ----------
@@ -185,5 +264,5 @@ def write(
             for one in growth
         )
         text += GROWTH.format(exponents=exponents, picture=PICTURE.name)
-    PAGE.write_text(text, encoding="utf-8")
+    PAGE.write_text(text + _kept_scan_section(), encoding="utf-8")
     return PAGE

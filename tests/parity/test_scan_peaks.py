@@ -11,8 +11,8 @@ RUNS = {
     "peaks_0": ("peak_std_3", "peak_lsq_3", "centroid_std_3", "centroid_lsq_3", "position_std_1"),
     "peaks_1": ("peak_std_3", "peak_lsq_3", "centroid_std_3"),
 }
-# Rows without a hole near the peak where the reference's surface is not the one that FITPACK itself makes of the same
-# cells (rust/pixtrace/src/numeric/surface.rs holds ours against scipy's bisplrep): values there differ by up to 11 per cent.
+# Rows without a hole near the peak where the surface of the reference is not the one that FITPACK makes of the same
+# cells (rust/pixtrace/src/numeric/surface.rs holds ours against scipy): values there differ by up to 11 per cent.
 OTHER_KNOTS = {
     ("peaks_0", "peak_std_3"): {12},
     ("peaks_0", "peak_lsq_3"): {5, 12},

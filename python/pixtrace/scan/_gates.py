@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pixtrace._arrays import as_count, as_machine_order, as_real
 from pixtrace.exceptions import DtypeError, ParameterError, ShapeError
 
-__all__ = ["as_bits", "as_flags", "as_indices", "as_mask", "as_pair", "as_rows", "as_sign"]
+__all__ = ["as_bits", "as_flags", "as_indices", "as_mask", "as_pair", "as_rows", "as_sign", "as_threads"]
 
 # Types of flags that the extension takes, each with those that fit into it.
 _FLAG_TYPES = {"u1": np.uint8, "b1": np.uint8, "i1": np.int32, "i2": np.int32, "u2": np.int32, "i4": np.int32}
@@ -17,6 +17,9 @@ _SIGNS = {"+": 1, "-": -1, "0": 0}
 
 
 def _array(values: npt.ArrayLike, name: str, ndim: int) -> npt.NDArray[Any]:
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        msg = f"`{name}` has masked elements, and there is no number that stands for nothing; fill them first"
+        raise ParameterError(msg)
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -136,6 +139,17 @@ def as_rows(pixels: npt.ArrayLike | None, n_pixels: int) -> list[int] | None:
             msg = f"`pixels` holds {row}; the stack has {n_pixels} maps, counted from 0"
             raise ParameterError(msg)
     return rows
+
+
+def as_threads(n_threads: int | None) -> int | None:
+    """Return a number of threads, None for one for each core.
+
+    Raises
+    ------
+    ParameterError
+        If it is not a whole number from 1 on.
+    """
+    return None if n_threads is None else as_count(n_threads, "n_threads", least=1)
 
 
 def as_sign(sign: str | int) -> int:

@@ -36,7 +36,7 @@ def as_changeable(frame_data: object, sample_flags: object) -> tuple[npt.NDArray
     ShapeError
         If one has not two dimensions.
     DataError
-        If one is read-only, or both share their memory.
+        If one is read-only, or shares its memory with the other one or with itself.
     """
     data, flags = _writeable(frame_data, "frame_data"), _writeable(sample_flags, "sample_flags")
     if data.dtype.kind != "f" or data.dtype.itemsize not in {4, 8}:
@@ -61,12 +61,22 @@ def _writeable(values: object, name: str) -> npt.NDArray[Any]:
     if not values.flags.writeable:
         msg = f"`{name}` is read-only, and is to be changed in place; give a copy"
         raise DataError(msg)
+    # Along the longer step, every row must lie clear of the one before.
+    (step, n), (long_step, n_long) = sorted(
+        (abs(step), n) for step, n in zip(values.strides, values.shape, strict=True)
+    )
+    is_spread = n <= 1 or step >= values.itemsize
+    if values.size and not (is_spread and (n_long <= 1 or long_step >= step * (n - 1) + values.itemsize)):
+        msg = f"`{name}` has elements that share their memory (strides {values.strides}); give a copy"
+        raise DataError(msg)
     return values
 
 
 def check_bits(bits: int, flags: npt.NDArray[Any], name: str) -> None:
     """Raise `ParameterError` unless a mask of flags fits into the flags."""
     limits = np.iinfo(flags.dtype)
+    if flags.dtype.kind == "u" and flags.dtype.itemsize == 8:  # noqa: PLR2004 - bits are those of 64, whatever the sign
+        return
     if not limits.min <= bits <= limits.max:
         msg = f"`{name}` = {bits} does not fit into the flags, which are {flags.dtype}"
         raise ParameterError(msg)

@@ -8,6 +8,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from pixtrace.exceptions import ParameterError
+
 __all__ = ["PARAMETERS", "GaussianFits"]
 
 #: The parameters in the order of `GaussianFits.covariance`.
@@ -68,7 +70,15 @@ class GaussianFits:
         -------
         ndarray of float64, shape (n,)
             In the unit of the parameter.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such parameter.
         """
+        if parameter not in PARAMETERS:
+            msg = f"`parameter` = {parameter!r}; it must be one of {', '.join(PARAMETERS)}"
+            raise ParameterError(msg)
         return self._errors[:, PARAMETERS.index(parameter)]
 
     @property

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pixtrace import _native
 from pixtrace._arrays import as_double, as_floating, as_real
-from pixtrace.scan._gates import as_bits, as_flags, as_indices, as_mask
+from pixtrace.scan._gates import as_bits, as_flags, as_indices, as_mask, as_threads
 
 if TYPE_CHECKING:
     from pixtrace._native import _SampleArguments as SampleArguments
@@ -130,7 +130,7 @@ def get_sample_points(
             "exclude_sample_flag": exclude_sample_flag,
         }
     )
-    return SamplePoints(*_native.sample_points(samples, n_threads=n_threads))
+    return SamplePoints(*_native.sample_points(samples, n_threads=as_threads(n_threads)))
 
 
 def get_delta_sync_parms(

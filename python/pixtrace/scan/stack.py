@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from pixtrace._arrays import as_count, as_flag, as_real, check_callable
-from pixtrace.exceptions import ParameterError
-from pixtrace.scan._gates import as_rows, as_sign
+from pixtrace._arrays import as_count, as_double, as_flag, as_real, check_callable
+from pixtrace.exceptions import ParameterError, ShapeError
+from pixtrace.scan._gates import as_pair, as_rows, as_sign, as_threads
 from pixtrace.scan.gaussian_fits import GaussianFits
 from pixtrace.scan.peak_sources import PeakSources
 from pixtrace.scan.stack_maps import StackMaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
 
     from pixtrace._native import _GaussianArguments as GaussianArguments
     from pixtrace._native import _PeakArguments as PeakArguments
@@ -153,7 +152,7 @@ class MapStack(StackMaps):
         rows = as_rows(pixels, self.n_pixels)
         arguments: GaussianArguments = {
             "shape": shape,
-            "fixed": None if fixed is None else (float(fixed[0]), float(fixed[1]), float(fixed[2])),
+            "fixed": None if fixed is None else (*as_pair(fixed[:2], "fixed"), as_real(fixed[2], "fixed")),
             "beam_fwhm": None if beam_fwhm is None else as_real(beam_fwhm, "beam_fwhm"),
             "has_level": as_flag(has_level, "has_level"),
             "starts": _as_starts(starts),
@@ -165,7 +164,7 @@ class MapStack(StackMaps):
         }
         moments = self._moments.reshape(self._moments.shape[0], -1) if self._moments[0].any() else None
         values, covariance, chi2, counts = self._native.fit_gaussians(
-            arguments, moments, pixels=rows, n_threads=n_threads, progress=progress
+            arguments, moments, pixels=rows, n_threads=as_threads(n_threads), progress=progress
         )
         return GaussianFits(
             position=values[:, :2],
@@ -246,15 +245,17 @@ class MapStack(StackMaps):
             "beam_fwhm": as_real(beam_fwhm, "beam_fwhm"),
             "is_levelled": as_flag(is_levelled, "is_levelled"),
         }
-        rows = self._native.find_peaks(arguments, pixels=as_rows(pixels, self.n_pixels), n_threads=n_threads)
+        rows = self._native.find_peaks(
+            arguments, pixels=as_rows(pixels, self.n_pixels), n_threads=as_threads(n_threads)
+        )
         return PeakSources(rows[:, :2], rows[:, 2:4], *rows[:, 4:].T)
 
 
 def _as_starts(starts: npt.ArrayLike | None) -> list[tuple[float, float]] | None:
     if starts is None:
         return None
-    places = np.asarray(starts, dtype=np.float64)
-    if places.ndim != 2 or places.shape[1] != 2:  # noqa: PLR2004
+    places = as_double(starts, "starts")
+    if places.shape[1] != 2:  # noqa: PLR2004
         msg = f"`starts` has shape {places.shape}; expected (n, 2)"
-        raise ParameterError(msg)
+        raise ShapeError(msg)
     return [(float(x), float(y)) for x, y in places]

@@ -8,7 +8,7 @@ import numpy as np
 
 from pixtrace._arrays import as_count, as_flag, as_real
 from pixtrace.exceptions import ParameterError
-from pixtrace.scan._gates import as_rows, as_sign
+from pixtrace.scan._gates import as_rows, as_sign, as_threads
 from pixtrace.scan.stack_samples import StackSamples
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class StackMaps(StackSamples):
         n_threads : int, optional
             Number of threads.
         """
-        self._native.end_accumulation(pixels=as_rows(pixels, self.n_pixels), n_threads=n_threads)
+        self._native.end_accumulation(pixels=as_rows(pixels, self.n_pixels), n_threads=as_threads(n_threads))
 
     @property
     def n_valid(self) -> npt.NDArray[np.int64]:
@@ -56,7 +56,9 @@ class StackMaps(StackSamples):
         int
             The number.
         """
-        return int(self._native.count_valid(pixels=as_rows(pixels, self.n_pixels), n_threads=n_threads).sum())
+        return int(
+            self._native.count_valid(pixels=as_rows(pixels, self.n_pixels), n_threads=as_threads(n_threads)).sum()
+        )
 
     def level(
         self, robust: bool = True, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
@@ -83,7 +85,7 @@ class StackMaps(StackSamples):
             If a map holds sums.
         """
         rows = as_rows(pixels, self.n_pixels)
-        return self._native.level(as_flag(robust, "robust"), pixels=rows, n_threads=n_threads)
+        return self._native.level(as_flag(robust, "robust"), pixels=rows, n_threads=as_threads(n_threads))
 
     def chi2(
         self, robust: bool = True, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
@@ -110,7 +112,7 @@ class StackMaps(StackSamples):
             If a map holds sums.
         """
         rows = as_rows(pixels, self.n_pixels)
-        return self._native.chi2(as_flag(robust, "robust"), pixels=rows, n_threads=n_threads)
+        return self._native.chi2(as_flag(robust, "robust"), pixels=rows, n_threads=as_threads(n_threads))
 
     def reweight(
         self, robust: bool = True, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
@@ -137,7 +139,7 @@ class StackMaps(StackSamples):
             If a map holds sums.
         """
         rows = as_rows(pixels, self.n_pixels)
-        return self._native.reweight(as_flag(robust, "robust"), pixels=rows, n_threads=n_threads)
+        return self._native.reweight(as_flag(robust, "robust"), pixels=rows, n_threads=as_threads(n_threads))
 
     def smooth_to(
         self, fwhm: float, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
@@ -166,7 +168,7 @@ class StackMaps(StackSamples):
             If a map holds sums.
         """
         rows = as_rows(pixels, self.n_pixels)
-        return self._native.smooth_to(as_real(fwhm, "fwhm"), pixels=rows, n_threads=n_threads)
+        return self._native.smooth_to(as_real(fwhm, "fwhm"), pixels=rows, n_threads=as_threads(n_threads))
 
     def despike(
         self, level: float, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
@@ -195,7 +197,7 @@ class StackMaps(StackSamples):
             If a map holds sums.
         """
         rows = as_rows(pixels, self.n_pixels)
-        return self._native.despike(as_real(level, "level"), pixels=rows, n_threads=n_threads)
+        return self._native.despike(as_real(level, "level"), pixels=rows, n_threads=as_threads(n_threads))
 
     def filter(
         self,
@@ -236,14 +238,16 @@ class StackMaps(StackSamples):
             raise ParameterError(msg)
         rows = as_rows(pixels, self.n_pixels)
         level = None if blank is None else as_real(blank, "blank")
-        self._native.filter(as_real(fwhm, "fwhm"), level, kind == "fft", pixels=rows, n_threads=n_threads)
+        self._native.filter(as_real(fwhm, "fwhm"), level, kind == "fft", pixels=rows, n_threads=as_threads(n_threads))
         if beam is not None:
-            self._native.correct_filtering(as_real(beam, "beam"), pixels=rows, n_threads=n_threads)
+            self._native.correct_filtering(as_real(beam, "beam"), pixels=rows, n_threads=as_threads(n_threads))
 
     def _clip(
         self, by: str, limit: float, sign: int, pixels: npt.ArrayLike | None, n_threads: int | None
     ) -> npt.NDArray[np.int64]:
-        return self._native.clip(by, limit, sign, pixels=as_rows(pixels, self.n_pixels), n_threads=n_threads)
+        return self._native.clip(
+            by, limit, sign, pixels=as_rows(pixels, self.n_pixels), n_threads=as_threads(n_threads)
+        )
 
     def clip_redundancy(
         self, least: float, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
@@ -351,7 +355,7 @@ class StackMaps(StackSamples):
             Number of threads.
         """
         rows = as_rows(pixels, self.n_pixels)
-        self._native.mem_correct(as_real(lambda_, "lambda_"), pixels=rows, n_threads=n_threads)
+        self._native.mem_correct(as_real(lambda_, "lambda_"), pixels=rows, n_threads=as_threads(n_threads))
 
     def update_mask(
         self,
@@ -395,5 +399,5 @@ class StackMaps(StackSamples):
             as_count(min_neighbors, "min_neighbors"),
             as_sign(sign),
             pixels=as_rows(pixels, self.n_pixels),
-            n_threads=n_threads,
+            n_threads=as_threads(n_threads),
         )

@@ -273,8 +273,15 @@ class StackPlanes:
         self._native.set_content(CONTENTS.index(content), list(range(self.n_pixels)) if rows is None else rows)
 
     def _set_record(self, name: str, values: npt.ArrayLike) -> None:
-        full = np.broadcast_to(np.asarray(values, dtype=np.float64), (self.n_pixels,))
-        self._native.set_records(name, np.ascontiguousarray(full))
+        given = as_double(values, name, ndim=None)
+        if given.ndim:
+            check_shape(given, (self.n_pixels,), name, "the maps")
+        # NaN says that nothing was done, except of a beam: there always is one.
+        wrong = (given < 0) | ~np.isfinite(given) if name == "smoothing_fwhm" else given < 0
+        if wrong.any():
+            msg = f"`{name}` holds {given[wrong].flat[0]}; it must be a number from 0 on"
+            raise ParameterError(msg)
+        self._native.set_records(name, np.full(self.n_pixels, given))
 
     @property
     def smoothing_fwhm(self) -> npt.NDArray[np.float64]:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pixtrace._arrays import as_double, as_real, check_shape
-from pixtrace.exceptions import ParameterError, ShapeError
-from pixtrace.scan._gates import as_bits, as_indices, as_mask, as_rows
+from pixtrace.exceptions import DataError, ParameterError, ShapeError
+from pixtrace.scan._gates import as_bits, as_indices, as_mask, as_rows, as_threads
 from pixtrace.scan._in_place import apart, as_changeable, check_bits, in_place
 from pixtrace.scan.samples import as_samples
 from pixtrace.scan.stack_planes import StackPlanes
@@ -117,7 +117,9 @@ class StackSamples(StackPlanes):
         positions = None if map_positions is None else as_double(map_positions, "map_positions")
         if positions is not None:
             check_shape(positions, (2, samples["frame_data"].shape[0]), "map_positions", "frame_data")
-        n_frames, _, n_skipped = self._native.add_points(samples, as_real(dt, "dt"), pixels=rows, n_threads=n_threads)
+        n_frames, _, n_skipped = self._native.add_points(
+            samples, as_real(dt, "dt"), pixels=rows, n_threads=as_threads(n_threads)
+        )
         self._note(n_skipped, None if positions is None else self._native.frame_moments(samples, positions))
         return n_frames
 
@@ -163,7 +165,7 @@ class StackSamples(StackPlanes):
             as_indices(indices, "indices", ndim=3),
             as_real(dt, "dt"),
             pixels=as_rows(pixels, self.n_pixels),
-            n_threads=n_threads,
+            n_threads=as_threads(n_threads),
         )
         self._note(n_skipped)
 
@@ -189,8 +191,12 @@ class StackSamples(StackPlanes):
             raise ShapeError(msg)
         # A stack that is added to itself: what is added must not change meanwhile.
         source = other.select(range(other.n_pixels)) if other.data is self.data else other
+        if len(set(rows)) != len(rows):
+            twice = next(row for row in rows if rows.count(row) > 1)
+            msg = f"`pixels` holds {twice} more than once; a map is added to once"
+            raise ParameterError(msg)
         pairs = list(zip(rows, range(len(rows)), strict=True))
-        self._native.combine(source._native, pairs, weight, n_threads=n)  # noqa: SLF001 - our own
+        self._native.combine(source._native, pairs, weight, n_threads=as_threads(n))  # noqa: SLF001 - our own
         # Moments are those of the samples of all maps: adding them twice for two halves of the maps would not be wrong
         # in their ratios, which are all that counts.
         self._note(0, source.moments * (1.0 if weight is None else weight))
@@ -308,13 +314,17 @@ class StackSamples(StackPlanes):
         Raises
         ------
         DataError
-            If an array to be changed is read-only, or both share their memory, or maps hold sums.
+            If an array to be changed is read-only, or shares its memory with the other one or with itself, or maps
+            hold sums.
         ShapeError, DtypeError, ParameterError
             If the arrays do not fit together. Nothing was changed then.
         """
         data, flags = as_changeable(frame_data, sample_flags)
         bits = as_bits(sample_blank_flag, "sample_blank_flag")
         check_bits(bits, flags, "sample_blank_flag")
+        if self._base is not None and np.may_share_memory(data, self._base):
+            msg = "`frame_data` is the memory of `base`, which is subtracted; give a copy"
+            raise DataError(msg)
         changed = (data, flags)
         arguments: SyncArguments = {
             "frame_valid": apart(as_mask(frame_valid, "frame_valid"), changed),
@@ -327,7 +337,7 @@ class StackSamples(StackPlanes):
         }
         rows = as_rows(pixels, self.n_pixels)
         with in_place(data, flags) as (own_data, own_flags):
-            self._native.sync(own_data, own_flags, arguments, self._base, pixels=rows, n_threads=n_threads)
+            self._native.sync(own_data, own_flags, arguments, self._base, pixels=rows, n_threads=as_threads(n_threads))
 
     def set_base(self, *, pixels: npt.ArrayLike | None = None) -> None:
         """Make the maps, as they are now, the prior maps of the next round; cells without data have no prior.
@@ -341,10 +351,18 @@ class StackSamples(StackPlanes):
         ------
         ParameterError
             If there is no such map.
+        DataError
+            If a map holds sums. Nothing was changed then.
         """
         rows = as_rows(pixels, self.n_pixels)
+        content = self.content
+        chosen = list(range(self.n_pixels)) if rows is None else rows
+        for row in chosen:
+            if content[row] == "sums":
+                msg = f"map {row} holds sums, not means; call `end_accumulation` first"
+                raise DataError(msg)
         base = self.base
-        for row in range(self.n_pixels) if rows is None else rows:
+        for row in chosen:
             weight, data = self._weight[row], self._data[row]
             is_valid = (weight > 0) & (weight < np.inf) & ((self._flag[row] & 1) == 0)
             base[row] = np.where(is_valid, data, np.nan)

@@ -362,7 +362,7 @@ class RcpTable:
         if bad.size:
             msg = f"pixel {index[bad[0]]} has an infinite gain; expected a number, or NaN if it is unknown"
             raise DataError(msg)
-        given = getattr(self, "unmeasured")
+        given = self.unmeasured
         others = np.empty(0, np.int64) if given is None else _whole(given, "unmeasured")
         object.__setattr__(self, "unmeasured", others)
         object.__setattr__(self, "header", tuple(self.header))

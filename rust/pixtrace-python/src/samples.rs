@@ -297,8 +297,14 @@ impl PyMapStack {
         weight: Option<f64>,
         n_threads: Option<usize>,
     ) -> BoundaryResult<()> {
-        let mut held = self.hold(py)?;
-        let mut other = other.hold(py)?;
+        // In one order for all threads: two that add two stacks to each other must not wait for one another.
+        let (mut held, mut other) = if std::ptr::from_ref(self) < std::ptr::from_ref(other) {
+            let held = self.hold(py)?;
+            (held, other.hold(py)?)
+        } else {
+            let other = other.hold(py)?;
+            (self.hold(py)?, other)
+        };
         let (mut maps, other) = (held.maps()?, other.maps()?);
         let other = OtherMaps {
             data: other.data.view(),

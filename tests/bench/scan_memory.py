@@ -1,0 +1,42 @@
+"""The memory of a stack of maps and of `MapStack.add_points`, in a process of its own.
+
+``python -m tests.bench.scan_memory`` prints the bytes for each cell, and the megabytes that adding takes beside the
+maps. Linux only: it reads, and resets, the kernel's record of the peak.
+"""
+
+import json
+from pathlib import Path
+
+from tests.bench.proc import memory
+from tests.bench.scan import Ours
+from tests.bench.scan_inputs import simulate
+
+MB = 2.0**20
+_RESET_PEAK = "5"
+
+
+def main() -> None:
+    """Measure, and print the result as JSON."""
+    ours = Ours(simulate())
+    stack, scan = ours.stack, ours.scan
+    for plane in (stack.data, stack.weight, stack.exposure):
+        plane[...] = 0.0  # the memory is there from now on
+    planes = sum(plane.nbytes for plane in (stack.data, stack.weight, stack.exposure, stack.flag))
+    before = memory("VmRSS")
+    Path("/proc/self/clear_refs").write_text(_RESET_PEAK, encoding="ascii")
+    ours.add(2)
+    temporaries = memory("VmHWM") - before
+    print(
+        json.dumps(
+            {
+                "cell": planes / stack.data.size,
+                "base": stack.base.nbytes / stack.data.size,
+                "temporaries": temporaries,
+                "inputs": (scan.frame_data.nbytes + scan.sample_flags.nbytes) / MB,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
