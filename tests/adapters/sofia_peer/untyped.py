@@ -1,0 +1,9 @@
+"""sofia_redux, which comes without types and is not installed where the types are checked: `Any` to the type checkers."""
+
+from importlib import import_module
+from typing import Any
+
+pixel_map: Any = import_module("sofia_redux.scan.source_models.pixel_map")
+camera_info: Any = import_module("sofia_redux.scan.info.camera.info")
+astro_intensity_map: Any = import_module("sofia_redux.scan.source_models.astro_intensity_map")
+Reduction: Any = import_module("sofia_redux.scan.reduction.reduction").Reduction
