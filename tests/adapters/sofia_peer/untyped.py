@@ -6,4 +6,7 @@ from typing import Any
 pixel_map: Any = import_module("sofia_redux.scan.source_models.pixel_map")
 camera_info: Any = import_module("sofia_redux.scan.info.camera.info")
 astro_intensity_map: Any = import_module("sofia_redux.scan.source_models.astro_intensity_map")
+example_info: Any = import_module("sofia_redux.scan.custom.example.info.info")
 Reduction: Any = import_module("sofia_redux.scan.reduction.reduction").Reduction
+units: Any = import_module("astropy.units")
+log: Any = import_module("astropy").log

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pixtrace.adapters.sofia._fits import Model, as_they_are, measure
 from pixtrace.adapters.sofia._maps import IntensityMap
 from pixtrace.adapters.sofia._peer import peer_module
-from pixtrace.adapters.sofia._store import PixelStore, scan_maps
-from pixtrace.exceptions import ParameterError
+from pixtrace.adapters.sofia._store import PixelStore, grid_of, scan_maps
+from pixtrace.exceptions import DataError, ParameterError
 from pixtrace.scan import IntensityMap as BlockMap
 from pixtrace.scan import PixelMap as BlockModel
 from pixtrace.scan._units import plain
+from pixtrace.scan.block import MapBlock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +52,7 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
     """
 
     def __init__(self, info: Any, reduction: Any = None) -> None:  # noqa: ANN401
-        self._ours = BlockModel(info, reduction)
+        self._ours = Model(info, reduction)
         self.template = None
         super().__init__(info, reduction=reduction)
         self.process_brief = []
@@ -82,7 +84,7 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
         """Return a copy with maps of its own, or with none."""
         numbers = self.collect()
         other: PixelMap = super().copy(with_contents=False)
-        other._ours = BlockModel(other.info, other.reduction)
+        other._ours = Model(other.info, other.reduction)
         other.pixel_maps = {}
         block = self._ours.block
         if block is not None:
@@ -117,7 +119,7 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
         state = dict(state)
         block, couplings = state.pop("block"), state.pop("map_coupling")
         self.__dict__.update(state)
-        self._ours = BlockModel(self.info, self.reduction) if self.info is not None else BlockModel()
+        self._ours = Model(self.info, self.reduction) if self.info is not None else Model()
         self._ours.block, self._ours.map_coupling = block, couplings
         if block is not None:
             self.rebind()
@@ -199,7 +201,7 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
         self.rebind()
         return n_frames
 
-    def _other(self, other: Any) -> BlockModel:  # noqa: ANN401
+    def _other(self, other: Any) -> Model:  # noqa: ANN401
         """Return the block model of another, without the pixels for which we hold something that is no map."""
         if not isinstance(other, _Native):
             msg = f"Cannot add {'None' if other is None else f'a {type(other).__name__}'} to pixel maps"
@@ -210,10 +212,10 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
             adopted.pixel_maps = dict(other.pixel_maps)
             other = adopted
         other.pull()
-        theirs: BlockModel = other._ours
+        theirs: Model = other._ours
         strangers = self.strangers() & set(theirs.pixel_maps)
         if strangers and theirs.block is not None:
-            some = BlockModel(theirs.info)
+            some = Model(theirs.info)
             some.block = theirs.block.select(set(theirs.pixel_maps) - strangers)
             return some
         return theirs
@@ -337,8 +339,9 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
         smooth : bool, optional
             Smooth to the beam of the instrument before (copies of the maps).
         """
-        self.collect()
-        self._ours.calculate_pixel_data(smooth=smooth)
+        numbers = self.collect()
+        with as_they_are(self._ours.block, numbers):
+            self._ours.calculate_pixel_data(smooth=smooth)
 
     @property
     def fits(self) -> PixelFits | None:
@@ -414,16 +417,26 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
     @classmethod
     def parallel_safe_calculate_pixel_data(cls, args: tuple[Any, ...], pixel_number: int) -> PixelFit | None:
         """Find the source in one map; see sofia_redux."""
-        maps, *rest = args
-        return BlockModel.parallel_safe_calculate_pixel_data((scan_maps(maps), *rest), pixel_number)
+        maps, smooth, point_size, degree, reduce_degrees = args
+        found = maps.get(pixel_number)
+        ours = getattr(found, "ours", None)
+        if ours is None:
+            return None
+        found.absorb()
+        with as_they_are(ours.block, [ours.fixed_index]):
+            fits = measure(
+                ours.block,
+                [ours.fixed_index],
+                float(plain(point_size, "arcsec", "point_size")),
+                smooth=smooth,
+                degree=degree,
+                reduce_degrees=reduce_degrees,
+            )
+        return fits.fit(0) if fits.is_found[0] else None
 
 
 def _template(template: Any) -> BlockMap:  # noqa: ANN401
     """Return an empty map of ours on the grid of a template."""
-    from pixtrace.adapters.sofia._store import grid_of
-    from pixtrace.exceptions import DataError
-    from pixtrace.scan.block import MapBlock
-
     grid = grid_of(template)
     if grid is None:
         msg = "the template has no grid; call `create_from` with scans first"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
+from pixtrace.adapters.sofia._fits import Model
 from pixtrace.adapters.sofia._maps import IntensityMap, NativeIntensityMap, beam_fwhm, put_plane, put_records
 from pixtrace.scan import MapGrid
-from pixtrace.scan import PixelMap as BlockModel
 from pixtrace.scan._units import plain
 from pixtrace.scan.projection import Projection
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pixtrace.scan.block import MapBlock
 
-__all__ = ["PixelStore", "grid_of"]
+__all__ = ["PixelStore", "grid_of", "scan_maps"]
 
 _log = logging.getLogger("pixtrace.adapters.sofia")
 _SWITCHES = ("enable_level", "enable_weighting", "enable_bias")
@@ -60,9 +60,9 @@ class PixelStore:
     template: Any
     smoothing: Any
     pixel_maps: dict[int, Any]
-    _ours: BlockModel
+    _ours: Model
 
-    def ready(self) -> BlockModel:
+    def ready(self) -> Model:
         """Return the model of ours with grid, switches and threads of this one."""
         ours = self._ours
         ours.info, ours.reduction, ours.scans = self.info, self.reduction, list(self.scans or [])
