@@ -317,9 +317,11 @@ def _has_cells(block: MapBlock, row: int, index: npt.NDArray[np.float64], degree
         return True
     first = np.clip(np.floor(at) - degree - 1, 0, shape).astype(int)
     last = np.clip(np.ceil(at) + degree + 1, 0, shape).astype(int)
-    box = (row, *(slice(a, b) for a, b in zip(first, last, strict=True)))
     stack = block.stack
-    valid = ((stack.flag[box] & np.uint8(MapFlag.DISCARD)) == 0) & (stack.weight[box] > 0) & ~np.isnan(stack.data[box])
+    flag, weight, data = (
+        plane[row, first[0] : last[0], first[1] : last[1]] for plane in (stack.flag, stack.weight, stack.data)
+    )
+    valid = ((flag.astype(np.uint8) & np.uint8(MapFlag.DISCARD)) == 0) & (weight > 0) & ~np.isnan(data)
     return bool(((last - first) > degree).all() and valid.sum() >= (degree + 1) ** 2)
 
 

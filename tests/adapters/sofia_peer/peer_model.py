@@ -196,7 +196,7 @@ def test_copies_are_whole_and_apart(model: Any, how: str) -> None:
         other = model.copy()
     else:
         model.reduction = model.scans = model.hdul = None  # as the pipeline does before
-        other = copy.deepcopy(model) if how == "deepcopy" else pickle.loads(pickle.dumps(model))
+        other = copy.deepcopy(model) if how == "deepcopy" else pickle.loads(pickle.dumps(model))  # noqa: S301 - our own
     assert other.pixel_maps.keys() == model.pixel_maps.keys()
     assert other._ours.map_coupling == model._ours.map_coupling
     for number in (0, 60, 120):
@@ -213,7 +213,7 @@ def test_copies_are_whole_and_apart(model: Any, how: str) -> None:
 def test_one_map_can_be_pickled_by_itself(model: Any) -> None:
     found = model.pixel_maps[8]
     found.reduction = found.scans = None
-    other = pickle.loads(pickle.dumps(found))
+    other = pickle.loads(pickle.dumps(found))  # noqa: S301 - our own
     np.testing.assert_array_equal(other.map.data, found.map.data)
     assert other.ours is not None
     assert len(other.ours.block) == 1

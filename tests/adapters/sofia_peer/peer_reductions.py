@@ -19,7 +19,9 @@ def reduce(instrument: str, path: Path, folder: Path, monkeypatch: pytest.Monkey
     with enable():
         reduction = Reduction(instrument)
         log.setLevel("ERROR")
-        reduction.add_user_configuration(options={"beammap": "True", "write.png": "False", "outpath": str(folder), **options})
+        reduction.add_user_configuration(
+            options={"beammap": "True", "write.png": "False", "outpath": str(folder), **options}
+        )
         reduction.read_scans([str(path)])
         reduction.validate()
     assert isinstance(reduction.source, PixelMap)

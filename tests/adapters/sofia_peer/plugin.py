@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DEVIATIONS: dict[str, tuple[str, str]] = {
     "test_parallel_safe_sync_source_gains": (
         "assert np.allclose(inds, [249, 722, 797])",
-        "for pixel k it takes the cell under frame f + k, and maps of sums for maps of means; the frames are 251, 724, 799",
+        "pixel k reads the cell under frame f + k, and sums are taken for means; the frames are 251, 724, 799",
     ),
     "test_process": (
         "assert source.generation == 5",
@@ -58,9 +58,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     name = getattr(item, "originalname", None) or item.name
     if report.when == "call" and name in DEVIATIONS:
         line = DEVIATIONS[name][0]
-        failed = call.excinfo is not None and any(str(entry.statement).strip() == line for entry in call.excinfo.traceback)
+        failed = call.excinfo is not None and any(
+            str(entry.statement).strip() == line for entry in call.excinfo.traceback
+        )
         report.outcome = "passed" if failed else "failed"
-        report.longrepr = None if failed else f"{name} must fail in `{line}`, and did not: is it mended? {report.longrepr}"
+        report.longrepr = (
+            None if failed else f"{name} must fail in `{line}`, and did not: is it mended? {report.longrepr}"
+        )
     if report.when == "call" or report.outcome != "passed":
         _outcomes[name] = report.outcome
 

@@ -1,4 +1,4 @@
-"""sofia_redux, which comes without types and is not installed where the types are checked: `Any` to the type checkers."""
+"""sofia_redux, which comes without types and is not there where they are checked: `Any` to the type checkers."""
 
 from importlib import import_module
 from typing import Any

@@ -1,4 +1,4 @@
-"""Measuring the source in the maps of a `PixelMap` of sofia_redux: as its options say, with the beam that it starts from."""
+"""Measuring the source in the maps of a `PixelMap` of sofia_redux, as its options say."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def measure(
 
 @contextmanager
 def as_they_are(block: MapBlock | None, numbers: Iterable[int]) -> Generator[None]:
-    """Let maps be measured as they are, as sofia_redux does, also those that still hold sums; that is worth a warning."""
+    """Let maps be measured as they are, as sofia_redux does; of those that still hold sums, warn."""
     rows = [] if block is None else block.rows(numbers)
     content = [] if block is None else block.stack.content
     sums = [row for row in rows if content[row] == "sums"]

@@ -78,6 +78,8 @@ class IntensityMap(NativeIntensityMap):  # type: ignore[misc]  # likewise
 
     default_map_class = Observation
     ours: BlockMap | None = None
+    base: Any
+    process_brief: Any
     _views: tuple[Any, ...] = ()
     _stack_data: Any = None
 
@@ -225,7 +227,7 @@ class IntensityMap(NativeIntensityMap):  # type: ignore[misc]  # likewise
             return
         self.absorb()
         other.absorb()
-        self._through(lambda: self.ours.merge_accumulate(theirs))  # type: ignore[union-attr]
+        self._through(lambda: self.ours.merge_accumulate(theirs))
 
     def process_final(self) -> None:
         """Level and reweight for good."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pixtrace.adapters.sofia._fits import Model, as_they_are, measure
 from pixtrace.adapters.sofia._maps import IntensityMap
 from pixtrace.adapters.sofia._peer import peer_module
@@ -50,6 +48,8 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
     pixel has a base of its own, channels without a map are left alone, a round counts once, positions of a moving
     source are on the focal plane.
     """
+
+    process_brief: Any
 
     def __init__(self, info: Any, reduction: Any = None) -> None:  # noqa: ANN401
         self._ours = Model(info, reduction)
@@ -106,7 +106,7 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
         """Return everything, with the maps in one block."""
         self.pull()
         state = dict(self.__dict__)
-        state["pixel_maps"] = {number: None for number in self.strangers()}
+        state["pixel_maps"] = dict.fromkeys(self.strangers())
         ours = state.pop("_ours")
         state["block"], state["map_coupling"] = ours.block, dict(ours.map_coupling)
         if ours.block is not None:
@@ -212,7 +212,7 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
             adopted.pixel_maps = dict(other.pixel_maps)
             other = adopted
         other.pull()
-        theirs: Model = other._ours
+        theirs: Model = other._ours  # noqa: SLF001 - one of this class
         strangers = self.strangers() & set(theirs.pixel_maps)
         if strangers and theirs.block is not None:
             some = Model(theirs.info)
@@ -409,7 +409,7 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
         return pixel_index, found
 
     @classmethod
-    def parallel_safe_sync_source_gains(cls, args: tuple[Any, ...], pixel_number: int) -> npt.NDArray[np.float64]:
+    def parallel_safe_sync_source_gains(cls, args: tuple[Any, ...], pixel_number: int) -> npt.NDArray[Any]:
         """Subtract the source from the signal of one channel; see sofia_redux."""
         maps, *rest = args
         return BlockModel.parallel_safe_sync_source_gains((scan_maps(maps), *rest), pixel_number)

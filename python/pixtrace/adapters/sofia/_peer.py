@@ -1,4 +1,4 @@
-"""The package sofia_redux: whether it is there, whether it is the release we know, and where it looks for `PixelMap`."""
+"""The package sofia_redux: whether it is there, in the release we know, and where it looks for `PixelMap`."""
 
 from __future__ import annotations
 

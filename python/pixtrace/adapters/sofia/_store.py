@@ -1,7 +1,8 @@
 """The block of maps behind a `PixelMap` of sofia_redux, and how the two are kept in step.
 
 What sofia_redux knows as ``pixel_maps`` is a plain dict that anybody may put maps into, take them out of, or replace.
-So before each operation `collect` brings the block in step with the dict, and after it `rebind` the dict with the block.
+So before each operation `collect` brings the block in step with the dict, and after it `rebind` the dict with the
+block.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
-from pixtrace.adapters.sofia._fits import Model
 from pixtrace.adapters.sofia._maps import IntensityMap, NativeIntensityMap, beam_fwhm, put_plane, put_records
 from pixtrace.scan import MapGrid
 from pixtrace.scan._units import plain
@@ -20,6 +20,7 @@ from pixtrace.scan.projection import Projection
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pixtrace.adapters.sofia._fits import Model
     from pixtrace.scan.block import MapBlock
 
 __all__ = ["PixelStore", "grid_of", "scan_maps"]
