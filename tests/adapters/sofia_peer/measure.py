@@ -1,7 +1,7 @@
 """The table of docs/sofia.md: steps of a beam map, by sofia_redux alone and with our maps, on the same scan.
 
-``python -m tests.adapters.sofia_peer.measure`` in an environment with sofia_redux, pixtrace and the reference data. Both
-work in one thread; of three runs the fastest counts.
+``python -m tests.adapters.sofia_peer.measure`` in an environment with sofia_redux, pixtrace and the reference data.
+Both work in one thread; of three runs the fastest counts.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ def steps(reduction: Any, kind: Any) -> dict[str, float]:
         taken[name] = min(taken.get(name, np.inf), time.perf_counter() - start)
 
     for _ in range(RUNS):
-        model = kind(reduction.info, reduction=reduction)
-        model.create_from([scan], assign_scans=False)
-        other = kind(reduction.info, reduction=reduction)
-        other.create_from([scan], assign_scans=False)
+        model, other = (kind(reduction.info, reduction=reduction) for _ in range(2))
+        for one in (model, other):
+            integration.frames.map_index = integration.frames.source_index = None
+            one.create_from([scan], assign_scans=False)
         integration.frames.data[...] = signals
         measure("add the samples", lambda model=model: model.add_integration(integration))  # type: ignore[misc]
         other.add_integration(integration)

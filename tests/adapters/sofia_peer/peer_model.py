@@ -25,7 +25,7 @@ def scan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(scan_file: Path) -> Any:
-    """Return a reduction and a scan, to be copied."""
+    """Return a reduction, and a function that reads the scan."""
     reduction = Reduction("example")
     log.setLevel("ERROR")
     for name in ("parallel.cores", "parallel.jobs"):
@@ -33,17 +33,21 @@ def loaded(scan_file: Path) -> Any:
     for name, value in (("indexing", "True"), ("indexing.check_memory", "False")):
         reduction.configuration.parse_key_value(name, value)
     reduction.update_parallel_config()
-    info = example_info.ExampleInfo()
-    info.read_configuration()
-    log.setLevel("ERROR")
-    return reduction, info.get_channels_instance().read_scan(str(scan_file))
+
+    def read() -> Any:
+        info = example_info.ExampleInfo()
+        info.read_configuration()
+        log.setLevel("ERROR")
+        return info.get_channels_instance().read_scan(str(scan_file))
+
+    return reduction, read
 
 
 def make(loaded: Any, kind: Any = PixelMap) -> Any:
     """Return a model with grid and lookup, and the samples of the scan."""
-    reduction, scan = loaded
+    reduction, read = loaded
     model = kind(reduction.info, reduction=reduction)
-    model.create_from([scan.copy()])
+    model.create_from([read()])
     reduction.available_reduction_jobs = 1
     model.add_integration(model.scans[0][0])
     return model
@@ -254,8 +258,8 @@ def test_maps_that_hold_sums_are_measured_with_a_warning(model: Any, caplog: pyt
 
 
 def test_a_moving_source_stands_still_on_the_focal_plane(loaded: Any) -> None:
-    reduction, scan = loaded
-    scan = scan.copy()
+    reduction, read = loaded
+    scan = read()
     reduction.configuration.parse_key_value("system", "focalplane")
     scan.is_nonsidereal = True
     model = PixelMap(reduction.info, reduction=reduction)

@@ -139,6 +139,10 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
         A moving source stands still on the focal plane; so for this the scans are taken for sidereal, without which
         sofia_redux would go over to equatorial coordinates, and positions come out rotated by the angle of the sky.
         """
+        for scan in scans or []:
+            for integration in scan.integrations or []:
+                # A lookup for one cell in a frame, of an earlier model, is not what sofia_redux can write into.
+                integration.frames.map_index = integration.frames.source_index = None
         moving = [scan for scan in scans or [] if getattr(scan, "is_nonsidereal", False)]
         try:
             for scan in moving:
