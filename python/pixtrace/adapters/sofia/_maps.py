@@ -221,13 +221,13 @@ class IntensityMap(NativeIntensityMap):  # type: ignore[misc]  # likewise
 
     def merge_accumulate(self, other: Any) -> None:  # noqa: ANN401
         """Add the samples of another map to this one."""
-        theirs = getattr(other, "ours", None)
-        if self.ours is None or theirs is None:
+        ours, theirs = self.ours, getattr(other, "ours", None)
+        if ours is None or theirs is None:
             super().merge_accumulate(other)
             return
         self.absorb()
         other.absorb()
-        self._through(lambda: self.ours.merge_accumulate(theirs))
+        self._through(lambda: ours.merge_accumulate(theirs))
 
     def process_final(self) -> None:
         """Level and reweight for good."""

@@ -54,7 +54,7 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
     def __init__(self, info: Any, reduction: Any = None) -> None:  # noqa: ANN401
         self._ours = Model(info, reduction)
         self.template = None
-        super().__init__(info, reduction=reduction)
+        _Native.__init__(self, info, reduction=reduction)
         self.process_brief = []
         self.template = IntensityMap(info, reduction=reduction)
 
