@@ -9,6 +9,7 @@ __all__ = [
     "TraceModel",
     "__version__",
     "alpha_on_grid",
+    "clean_timestreams",
     "compact_mask",
     "crossdisp_profile",
     "delta_sync_parms",
@@ -178,6 +179,22 @@ class _GaussianArguments(TypedDict):
     round_significance: float
     n_evaluations: int
 
+class _CleaningArguments(TypedDict):
+    drift_time: float
+    source_time: float
+    despike_level: float | None
+    jump_level: float | None
+    has_common_mode: bool
+    has_group_modes: bool
+    n_rounds: int
+    noise_limits: tuple[float, float]
+    blind_limit: float
+    spike_limit: float
+    spike: int
+    jump: int
+    blank: int
+    bad: int
+
 class _PeakArguments(TypedDict):
     method: str
     has_fit: bool
@@ -273,4 +290,16 @@ def delta_sync_parms(
     source_flag: int,
     n_points: float,
 ) -> tuple[_Float64, _Float64]: ...
+def clean_timestreams(
+    frame_data: _Plane,
+    sample_flags: npt.NDArray[Any],
+    channel_gains: _Float64,
+    channel_groups: _Int64,
+    valid_frames: npt.NDArray[np.bool_],
+    dt: float,
+    arguments: _CleaningArguments,
+    *,
+    n_threads: int | None,
+    progress: _Progress | None,
+) -> tuple[_Float64, _Float64, _Int64, _Float64, _Int64, _Int64]: ...
 def gaussian_flags() -> list[tuple[int, str, str]]: ...

@@ -33,7 +33,7 @@ HEAVY = {*OPTIONAL, "astropy", "rich"}
 def room(path: Path) -> str:
     """Return the room that a module belongs to: its folder, or itself without a leading underscore."""
     first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    return "plots" if first in {"_plotcompare", "_plotdata"} else first
+    return "plots" if first.lstrip("_").startswith("plot") else first
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, bool]]:

@@ -74,9 +74,11 @@ def _dispatch(arguments: argparse.Namespace, terminal: Terminal) -> Exit:
 
     try:
         if arguments.command == "demo":
-            from pixtrace.cli._demo import demo_oversample
+            return _demo(arguments, terminal)
+        if arguments.command == "beammap":
+            from pixtrace.cli._beammap import BeamMapOptions, beammap
 
-            return demo_oversample(Options.gather(arguments, overwrite=True), arguments.seed, terminal)
+            return beammap(arguments.files, BeamMapOptions.gather(arguments), terminal)
         from pixtrace.cli._run import run
 
         fixed = {"factor": 1.0} if arguments.command == "trace" else {}
@@ -84,6 +86,18 @@ def _dispatch(arguments: argparse.Namespace, terminal: Terminal) -> Exit:
     except PixtraceError as error:
         _log.error("%s", error, exc_info=error if _log.isEnabledFor(logging.DEBUG) else None)
         return Exit.USAGE
+
+
+def _demo(arguments: argparse.Namespace, terminal: Terminal) -> Exit:
+    """Run a demonstration."""
+    if arguments.demo == "beammap":
+        from pixtrace.cli._demo_beammap import demo_beammap
+
+        return demo_beammap(arguments.output, arguments.seed, getattr(arguments, "threads", None), terminal)
+    from pixtrace.cli._demo import demo_oversample
+    from pixtrace.cli._options import Options
+
+    return demo_oversample(Options.gather(arguments, overwrite=True), arguments.seed, terminal)
 
 
 @contextmanager

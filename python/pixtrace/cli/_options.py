@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pixtrace.trace.params import TraceParams
 
-__all__ = ["Options"]
+__all__ = ["Options", "read_toml"]
 
 _OWN = ("fit_threshold", "slope_limit", "psf_optimal")
 """Parameters of the method that have an option of their own."""
@@ -157,8 +157,26 @@ class Options:
         return params.replace(**self.parameters, **changes)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return the options of a configuration file, by the names of `Options`."""
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what stands in a configuration file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dict
+        Its tables.
+
+    Raises
+    ------
+    FileReadError
+        It cannot be read.
+    ConfigError
+        It is not TOML.
+    """
     import tomllib
 
     try:
@@ -170,11 +188,15 @@ def _read(path: Path) -> dict[str, Any]:
         msg = f"{path} is not a TOML file: it is not UTF-8 text ({error.reason} at byte {error.start})"
         raise ConfigError(msg) from error
     try:
-        table = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         msg = f"{path} is not a TOML file: {error}"
         raise ConfigError(msg) from error
 
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the options of a configuration file, by the names of `Options`."""
+    table = read_toml(path)
     values: dict[str, Any] = {}
     for written, value in table.items():
         name = written.replace("-", "_")  # as on the command line, or as in Python

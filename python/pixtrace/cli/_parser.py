@@ -19,6 +19,15 @@ exit codes:
   143  terminated (SIGTERM); likewise
 """
 
+_BEAMMAP_EXIT_CODES = """\
+exit codes:
+  0    pixels were measured
+  1    the scans cannot be used, or no source was found in them
+  2    wrong usage: unknown option, impossible value, faulty configuration file, a folder that cannot be written
+  130  interrupted (Ctrl-C); nothing is half-written, and --resume goes on after the last complete round
+  143  terminated (SIGTERM); likewise
+"""
+
 _FILES_HELP = (
     "files (*_cal.fits and the like, also .gz; or the plain FITS format of pixtrace), folders with such files, "
     "or associations (*_asn.json)"
@@ -44,6 +53,42 @@ configuration file (TOML; what is given on the command line wins):
 """
 
 
+_BEAMMAP_CONFIG = """\
+configuration file (TOML; what is given on the command line wins): options of the reduction by their dotted
+names, as `--options` lists them, and a table for the command:
+  grid = 2.0
+  rounds = { value = 20, position = 0.02 }
+
+  [source]
+  diameter = 3.6     # of a planet's disc [arcsec]
+  sign = "+"
+
+  [command]
+  output = "beammap"
+  threads = 4
+  overwrite = true
+  maps = false
+  plot = true
+
+"""
+
+
+class _ShowOptions(argparse.Action):
+    """Print the options of a reduction with their defaults; looked up only when asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:  # noqa: ANN401 - argparse's own
+        super().__init__(option_strings, dest, nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from pixtrace.scan.options import OPTIONS
+
+        for option in OPTIONS.values():
+            default = {None: "-", True: "true", False: "false"}.get(option.default, option.default)  # type: ignore[arg-type]
+            choices = f" ({', '.join(option.choices)})" if option.choices else ""
+            print(f"{option.name:<26} {default!s:<12} {option.meaning}{choices}")
+        parser.exit()
+
+
 class _ShowVersion(argparse.Action):
     """Print the version; looked up only when asked for."""
 
@@ -67,8 +112,10 @@ def build_parser() -> argparse.ArgumentParser:
     """
     parser = _Parser(
         prog="pixtrace",
-        description="Spectral traces of undersampled slit and integral-field spectrographs.",
-        epilog=f"{_EXIT_CODES}\nTry it without data of your own:  pixtrace demo oversample",
+        description=(
+            "Spectral traces of undersampled slit and integral-field spectrographs; beam maps of scanning cameras."
+        ),
+        epilog=f"{_EXIT_CODES}\nTry it without data of your own:  pixtrace demo oversample, pixtrace demo beammap",
     )
     parser.add_argument("--version", action=_ShowVersion, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
@@ -89,6 +136,8 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_CONFIG.replace("  factor = 3\n", "") + _EXIT_CODES,
     )
     _add_processing(trace)
+
+    _add_beammap(commands)
 
     inspect = commands.add_parser(
         "inspect",
@@ -121,11 +170,74 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_factor(star, "3")
     star.set_defaults(factor=3.0)
-    star.add_argument("-o", "--output", metavar="DIR", default="pixtrace-demo", help="folder (default: %(default)s)")
-    star.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: %(default)s)")
-    _add_threads(star)
-    _add_verbosity(star)
+    _add_demo_output(star)
+    beams = demos.add_parser(
+        "beammap",
+        help="positions and gains of an array from a scan of a planet",
+        description=(
+            "Simulate the scan of a planet with drifts, sky noise, glitches and bad pixels, run `pixtrace beammap`\n"
+            "on it, and compare positions and gains with the truth. Files of an earlier demo in the same folder are\n"
+            "replaced."
+        ),
+        epilog=_EXIT_CODES,
+    )
+    _add_demo_output(beams)
     return parser
+
+
+def _add_demo_output(demo: argparse.ArgumentParser) -> None:
+    """Add what all demonstrations have in common."""
+    demo.add_argument("-o", "--output", metavar="DIR", default="pixtrace-demo", help="folder (default: %(default)s)")
+    demo.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: %(default)s)")
+    _add_threads(demo)
+    _add_verbosity(demo)
+
+
+def _add_beammap(commands: Any) -> None:  # noqa: ANN401 - argparse does not name its kind
+    """Add `beammap`."""
+    switch = argparse.BooleanOptionalAction
+    beammap = commands.add_parser(
+        "beammap",
+        help="positions and gains of detector pixels from scans of a demo or planet",
+        description=(
+            "Make a map of the source for every detector pixel, and from where and how high it stands there\n"
+            "positions and gains: .rcp, ECSV with errors and flags, and all maps as FITS."
+        ),
+        epilog=_BEAMMAP_CONFIG + _BEAMMAP_EXIT_CODES,
+    )
+    beammap.add_argument(
+        "files",
+        nargs="+",
+        metavar="SCAN",
+        help="scans of one camera: raw HAWC+ FITS, the neutral form (FITS, HDF5, ECSV), FITS tables of single samples; "
+        "several are combined",
+    )
+    output = beammap.add_argument_group("output")
+    output.add_argument("-o", "--output", metavar="DIR", help="folder, made if need be (default: beammap)")
+    output.add_argument("--overwrite", action=switch, help="replace products that are there already")
+    output.add_argument("--resume", action="store_true", help="go on from the checkpoint of a run that was interrupted")
+    output.add_argument("--maps", action=switch, help="write all maps as FITS (default: yes)")
+    output.add_argument("--plot", action=switch, help="draw pictures and write a report in HTML (default: yes)")
+    output.add_argument(
+        "--pages", metavar="N,N", help="pixels (fixed indices) with a page of their own (default: three that tell most)"
+    )
+    output.add_argument("--dry-run", action="store_true", help="say what would be done and what memory it takes")
+    method = beammap.add_argument_group("method")
+    method.add_argument(
+        "--rounds", type=int, metavar="N", help="most rounds of cleaning, mapping, fitting (default: 12)"
+    )
+    method.add_argument(
+        "--diameter", type=float, metavar="ARCSEC", help="diameter of a planet's disc, which is taken out of the beam"
+    )
+    method.add_argument("--flux", type=float, metavar="JY", help="flux of the source, for sensitivities in Jy s^0.5")
+    method.add_argument("--grid", metavar="ARCSEC", help="size of a map cell (default: a fifth of the beam)")
+    method.add_argument(
+        "-O", "--option", action="append", metavar="NAME=VALUE", help="any option of the reduction, as often as need be"
+    )
+    method.add_argument("--options", action=_ShowOptions, help="list all options of the reduction and exit")
+    beammap.add_argument("--config", metavar="FILE", help="read options from a TOML file, see below")
+    _add_threads(beammap)
+    _add_verbosity(beammap)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from rich.progress import Progress, TaskID
+
 __all__ = ["Terminal"]
 
 _LEVELS = {0: logging.WARNING, 1: logging.INFO}
@@ -89,19 +91,7 @@ class Terminal:
         if self.quiet or not sys.stderr.isatty():
             yield None
             return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-        bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=30),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
-            redirect_stdout=False,  # the result lines are for stdout, wherever that leads
-        )
+        bar = _bar()
         with bar:
             task = bar.add_task(name, total=None)
 
@@ -111,6 +101,46 @@ class Terminal:
                 bar.update(task, description=text, completed=done, total=total)
 
             yield show
+
+    @contextmanager
+    def stages(self) -> Generator[Callable[[str, int, int], None] | None]:
+        """Show a progress bar for each stage of one long job, as `progress` does.
+
+        Yields
+        ------
+        callable or None
+            To be called with the name of the stage, what is done and what there is to do.
+        """
+        if self.quiet or not sys.stderr.isatty():
+            yield None
+            return
+        bar = _bar()
+        with bar:
+            tasks: dict[str, TaskID] = {}
+
+            def show(stage: str, done: int, total: int) -> None:
+                if stage not in tasks:
+                    tasks[stage] = bar.add_task(stage, total=total)
+                bar.update(tasks[stage], completed=done, total=total)
+
+            yield show
+
+
+def _bar() -> Progress:
+    """Return a progress bar on stderr that vanishes at the end."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,  # the result lines are for stdout, wherever that leads
+    )
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):

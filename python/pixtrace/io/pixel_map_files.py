@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pixtrace.scan.pixel_map import PixelMap
 
-__all__ = ["core_name", "read", "write", "write_fits", "write_pixel_data"]
+__all__ = ["as_file_name", "core_name", "read", "write", "write_fits", "write_pixel_data"]
 
 Model = TypeVar("Model", bound="PixelMap")
 
@@ -40,7 +40,12 @@ def core_name(source: PixelMap) -> str:
         scans = [str(scan.get_id()) for scan in source.scans]
         last = f"-{scans[-1]}" if len(scans) > 1 else ""
         name = f"{source.get_source_name() or 'source'}.{scans[0]}{last}" if scans else "pixelmaps"
-    return _NOT_IN_NAMES.sub("_", str(name)).strip("._") or "pixelmaps"
+    return as_file_name(str(name)) or "pixelmaps"
+
+
+def as_file_name(text: str) -> str:
+    """Return a text without anything that a file name should not have; it may be empty."""
+    return _NOT_IN_NAMES.sub("_", text).strip("._")
 
 
 def _folder(path: str | os.PathLike[str]) -> Path:

@@ -10,7 +10,9 @@ Positions and offsets are in arcsec, as quantities of astropy or plain numbers o
 out; maps are ``(n_y, n_x)``, timestreams ``(n_frames, n_channels)``, pairs ``(x, y)``.
 """
 
+from pixtrace.scan.beam_map import BeamMap
 from pixtrace.scan.channels import ChannelGroup, Channels
+from pixtrace.scan.cleaning import Cleaned, CleaningParams, clean_timestreams
 from pixtrace.scan.configuration import Configuration
 from pixtrace.scan.fits import PixelFit, PixelFits
 from pixtrace.scan.flags import ChannelFlag, FitFlag, FrameFlag, MapFlag, SampleFlag
@@ -24,6 +26,7 @@ from pixtrace.scan.peak_sources import PeakSources
 from pixtrace.scan.pixel_map import PixelMap
 from pixtrace.scan.projection import MapGrid
 from pixtrace.scan.reduction import Reduction
+from pixtrace.scan.rounds import LoopState, RoundRecord
 from pixtrace.scan.samples import SamplePoints, get_delta_sync_parms, get_sample_points
 from pixtrace.scan.scan import Scan
 from pixtrace.scan.stack import MapStack
@@ -31,9 +34,12 @@ from pixtrace.scan.state import PixelMapState
 from pixtrace.scan.tables import PixelTable, RcpTable
 
 __all__ = [
+    "BeamMap",
     "ChannelFlag",
     "ChannelGroup",
     "Channels",
+    "Cleaned",
+    "CleaningParams",
     "Configuration",
     "Dependents",
     "FitFlag",
@@ -44,6 +50,7 @@ __all__ = [
     "Instrument",
     "Integration",
     "IntensityMap",
+    "LoopState",
     "MapFlag",
     "MapGrid",
     "MapStack",
@@ -56,9 +63,11 @@ __all__ = [
     "PixelTable",
     "RcpTable",
     "Reduction",
+    "RoundRecord",
     "SampleFlag",
     "SamplePoints",
     "Scan",
+    "clean_timestreams",
     "get_delta_sync_parms",
     "get_sample_points",
 ]

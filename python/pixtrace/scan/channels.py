@@ -181,6 +181,16 @@ class Channels:
         other.groups = {name: labels.copy() for name, labels in self.groups.items()}
         return other
 
+    def select(self, indices: npt.ArrayLike) -> Self:
+        """Return a table of its own of some channels, by their places in this one; the info is shared."""
+        places = np.asarray(indices)
+        other = copying.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(other, name, value[..., places])
+        other.groups = {name: labels[places] for name, labels in self.groups.items()}
+        return other
+
     def is_unflagged(self, flag: int | None = None) -> npt.NDArray[np.bool_]:
         """Tell which channels have none of these flags, or none at all."""
         bits = self.flag if flag is None else self.flag & int(flag)

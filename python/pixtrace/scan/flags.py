@@ -60,6 +60,8 @@ class SampleFlag(IntFlag):
     """Outside of what is mapped."""
     PHOTOMETRY = 16
     """Set apart for photometry."""
+    JUMP = 32
+    """Next to a jump of the level, which cleaning removed."""
 
 
 class ChannelFlag(IntFlag):
@@ -85,6 +87,8 @@ class ChannelFlag(IntFlag):
     """No degrees of freedom are left in phase."""
     TIME_WEIGHTING = 512
     """Left out of the weights of frames."""
+    OSCILLATING = 1024
+    """Most of its power lies in one line of the spectrum. This bit is none of the reference."""
     SOURCELESS = DEAD | BLIND | DISCARD
     """Any of these: there is no source in the signal to be found or removed."""
 
@@ -120,9 +124,13 @@ class FitFlag(IntFlag):
     """The pixel has no map."""
     FLAGGED = 1 << 17
     """The channel is flagged."""
+    UNSETTLED = 1 << 18
+    """Position or gain still moved by more than the limit in the last round."""
+    OUT_OF_LINE = 1 << 19
+    """Width or amplitude are far from those of the other pixels: not the source."""
     FAILED = NO_DATA | TOO_FEW_CELLS | NOT_CONVERGED | DEGENERATE | NO_MAP
     """Any of these: there is no fit."""
-    NOT_FOUND = FAILED | NOT_SIGNIFICANT | WRONG_SIGN | OUTSIDE | WIDTH_AT_LIMIT
+    NOT_FOUND = FAILED | NOT_SIGNIFICANT | WRONG_SIGN | OUTSIDE | WIDTH_AT_LIMIT | OUT_OF_LINE
     """Any of these: the position of the pixel is not measured."""
 
 
@@ -142,4 +150,6 @@ FIT_FLAG_MEANINGS = {
     FitFlag.ROUND: "the beam is round within its errors: one width, angle undefined",
     FitFlag.NO_MAP: "the pixel has no map",
     FitFlag.FLAGGED: "the channel is flagged",
+    FitFlag.UNSETTLED: "position or gain still moved by more than the limit in the last round",
+    FitFlag.OUT_OF_LINE: "width or amplitude are far from those of the other pixels: not the source",
 }

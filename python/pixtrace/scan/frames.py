@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy as copying
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -167,6 +168,25 @@ class Frames:
         """Return where the boresight looked, on the focal plane: a quantity of shape (2, n_frames) [arcsec]."""
         x, y = self._offset
         return arcsec(np.stack([x * self.cos_a + y * self.sin_a, y * self.cos_a - x * self.sin_a]))
+
+    def with_pointing(self, x: float, y: float) -> Frames:
+        """Return the frames as if the boresight had looked elsewhere; everything but offsets is shared.
+
+        Parameters
+        ----------
+        x, y : float
+            Added to where it looked, on the focal plane [arcsec].
+
+        Returns
+        -------
+        Frames
+            Frames whose cells nobody has looked up yet.
+        """
+        other = copying.copy(self)
+        turned = np.stack([x * self.cos_a - y * self.sin_a, x * self.sin_a + y * self.cos_a])
+        other._offset = self._offset + turned  # noqa: SLF001 - of the same class
+        other.map_index = other.map_position = other.source_index = None
+        return other
 
     def get_source_gain(self, mode: object = None) -> npt.NDArray[np.float64]:
         """Return sign times transmission, what a source is multiplied with in each frame.

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pixtrace.exceptions import DataError
+from pixtrace.exceptions import DataError, InternalError
+from pixtrace.scan.beam_map import make_beam_map
 from pixtrace.scan.configuration import setting
 from pixtrace.scan.info import Info
 from pixtrace.scan.pixel_map import PixelMap
+from pixtrace.scan.rounds import run_rounds
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from pixtrace.scan.beam_map import BeamMap
+    from pixtrace.scan.rounds import LoopState, Progress
     from pixtrace.scan.scan import Scan
 
 __all__ = ["Reduction"]
@@ -90,6 +94,47 @@ class Reduction:
         source.add_scans()
         source.process()
         return source
+
+    def reduce(
+        self,
+        *,
+        state: LoopState | None = None,
+        progress: Progress | None = None,
+        keep: Callable[[LoopState], None] | None = None,
+        n_threads: int | None = None,
+    ) -> BeamMap:
+        """Clean, map and fit in rounds until positions and gains of all pixels have settled, and return them.
+
+        The signals of the scans stay as they are. Positions and couplings that were measured go to the channels of the
+        first scan. Options ``rounds...`` say when it ends, ``source.diameter`` how large the disc of a planet is.
+
+        Parameters
+        ----------
+        state : LoopState, optional
+            Where an earlier reduction of the same scans stopped.
+        progress : callable, optional
+            Is told of each step: name of the stage, steps done, all of them.
+        keep : callable, optional
+            Is given the state after each round, to be kept.
+        n_threads : int, optional
+            Threads; by default as the option ``jobs`` says.
+
+        Returns
+        -------
+        BeamMap
+            Positions, gains, errors and flags of all pixels. If there is no source, none has a position, and `problem`
+            says so.
+
+        Raises
+        ------
+        DataError
+            If there is no scan, or no channel that could be used.
+        """
+        done, parts = run_rounds(self, state=state, progress=progress, keep=keep, n_threads=n_threads)
+        if self.source is None:
+            msg = "the loop left no maps"
+            raise InternalError(msg)
+        return make_beam_map(self.source, parts, done)
 
     def sync(self) -> None:
         """Subtract the source from the signals, unless the option ``source.nosync`` says not to.

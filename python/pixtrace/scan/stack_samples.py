@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pixtrace._arrays import as_double, as_machine_order, as_real, check_shape
-from pixtrace.exceptions import DataError, DtypeError, ParameterError, ShapeError
+from pixtrace._arrays import as_double, as_real, check_shape
+from pixtrace.exceptions import DataError, ParameterError, ShapeError
 from pixtrace.scan._gates import as_bits, as_indices, as_mask, as_rows, as_threads
-from pixtrace.scan.samples import as_samples, shares_memory
+from pixtrace.scan._in_place import apart, as_changeable, check_bits, in_place
+from pixtrace.scan.samples import as_samples
 from pixtrace.scan.stack_planes import StackPlanes
 
 if TYPE_CHECKING:
@@ -19,13 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StackSamples"]
 
-_Array = TypeVar("_Array", bound=npt.NDArray[Any])
-
-# Timestreams that are changed in place belong to one call at a time, whichever stack it is made on.
-_CHANGING = threading.Lock()
 # Moments and counts belong to all maps of a stack; they take no time worth a lock for each stack.
 _NOTING = threading.Lock()
-_FLAGS_IN_PLACE = {np.dtype(np.uint8), np.dtype(np.int32), np.dtype(np.int64)}
 
 
 class StackSamples(StackPlanes):
@@ -323,42 +319,25 @@ class StackSamples(StackPlanes):
         ShapeError, DtypeError, ParameterError
             If the arrays do not fit together. Nothing was changed then.
         """
-        data, flags = _changeable(frame_data, "frame_data"), _changeable(sample_flags, "sample_flags")
-        if data.dtype.kind != "f" or data.dtype.itemsize not in {4, 8}:
-            msg = f"`frame_data` has dtype {data.dtype}; expected float32 or float64, which can be changed in place"
-            raise DtypeError(msg)
-        if flags.dtype.kind not in "iu":
-            msg = f"`sample_flags` has dtype {flags.dtype}; expected integers, which can be changed in place"
-            raise DtypeError(msg)
+        data, flags = as_changeable(frame_data, sample_flags)
         bits = as_bits(sample_blank_flag, "sample_blank_flag")
-        if not _fits(bits, flags.dtype):
-            msg = f"`sample_blank_flag` = {sample_blank_flag} does not fit into the flags, which are {flags.dtype}"
-            raise ParameterError(msg)
+        check_bits(bits, flags, "sample_blank_flag")
         if self._base is not None and np.may_share_memory(data, self._base):
             msg = "`frame_data` is the memory of `base`, which is subtracted; give a copy"
             raise DataError(msg)
-        if np.shares_memory(data, flags):
-            msg = "`frame_data` and `sample_flags` share their memory; both are changed, so they must not"
-            raise DataError(msg)
         changed = (data, flags)
         arguments: SyncArguments = {
-            "frame_valid": _apart(as_mask(frame_valid, "frame_valid"), changed),
-            "frame_gains": _apart(as_double(frame_gains, "frame_gains", ndim=1), changed),
-            "channel_indices": _apart(as_indices(channel_indices, "channel_indices", ndim=1), changed),
-            "map_indices": _apart(as_indices(map_indices, "map_indices", ndim=3), changed),
-            "source_gains": _apart(as_double(source_gains, "source_gains", ndim=1), changed),
-            "sync_gains": _apart(as_double(sync_gains, "sync_gains", ndim=1), changed),
+            "frame_valid": apart(as_mask(frame_valid, "frame_valid"), changed),
+            "frame_gains": apart(as_double(frame_gains, "frame_gains", ndim=1), changed),
+            "channel_indices": apart(as_indices(channel_indices, "channel_indices", ndim=1), changed),
+            "map_indices": apart(as_indices(map_indices, "map_indices", ndim=3), changed),
+            "source_gains": apart(as_double(source_gains, "source_gains", ndim=1), changed),
+            "sync_gains": apart(as_double(sync_gains, "sync_gains", ndim=1), changed),
             "sample_blank_flag": bits,
         }
         rows = as_rows(pixels, self.n_pixels)
-        own_data = as_machine_order(data)
-        own_flags = flags if flags.dtype in _FLAGS_IN_PLACE and flags.flags.aligned else flags.astype(np.int64)
-        with _CHANGING:
+        with in_place(data, flags) as (own_data, own_flags):
             self._native.sync(own_data, own_flags, arguments, self._base, pixels=rows, n_threads=as_threads(n_threads))
-            if own_data is not data:
-                data[...] = own_data
-            if own_flags is not flags:
-                flags[...] = own_flags.astype(flags.dtype)
 
     def set_base(self, *, pixels: npt.ArrayLike | None = None) -> None:
         """Make the maps, as they are now, the prior maps of the next round; cells without data have no prior.
@@ -387,36 +366,3 @@ class StackSamples(StackPlanes):
             weight, data = self._weight[row], self._data[row]
             is_valid = (weight > 0) & (weight < np.inf) & ((self._flag[row] & 1) == 0)
             base[row] = np.where(is_valid, data, np.nan)
-
-
-def _changeable(values: object, name: str) -> npt.NDArray[Any]:
-    if not isinstance(values, np.ndarray):
-        msg = f"`{name}` is a {type(values).__name__}; expected a numpy array, which is changed in place"
-        raise DtypeError(msg)
-    if values.ndim != 2:  # noqa: PLR2004
-        msg = f"`{name}` has {values.ndim} dimensions (shape {values.shape}); expected 2"
-        raise ShapeError(msg)
-    if not values.flags.writeable:
-        msg = f"`{name}` is read-only, and is to be changed in place; give a copy"
-        raise DataError(msg)
-    # Along the longer step, every row must lie clear of the one before.
-    (step, n), (long_step, n_long) = sorted(
-        (abs(step), n) for step, n in zip(values.strides, values.shape, strict=True)
-    )
-    is_spread = n <= 1 or step >= values.itemsize
-    if values.size and not (is_spread and (n_long <= 1 or long_step >= step * (n - 1) + values.itemsize)):
-        msg = f"`{name}` has elements that share their memory (strides {values.strides}); give a copy"
-        raise DataError(msg)
-    return values
-
-
-def _fits(bits: int, dtype: np.dtype[Any]) -> bool:
-    limits = np.iinfo(dtype)
-    if dtype.kind == "u" and dtype.itemsize == 8:  # noqa: PLR2004 - bits are those of 64, whatever the sign
-        return True
-    return limits.min <= bits <= limits.max
-
-
-def _apart(array: _Array, changed: tuple[npt.NDArray[Any], ...]) -> _Array:
-    """Return an array that is not changed while the others are: a copy, if it lies in their memory."""
-    return array.copy() if any(shares_memory(array, other) for other in changed) else array

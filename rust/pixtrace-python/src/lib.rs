@@ -2,6 +2,7 @@
 //!
 //! One thin file per job; no arithmetic. Argument names are those of the Python layer, which holds prose and defaults.
 
+mod clean;
 mod error;
 mod evaluate;
 mod fit;
@@ -19,6 +20,8 @@ use pyo3::prelude::*;
 /// The Rust core of pixtrace.
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use crate::clean::clean_timestreams;
     #[pymodule_export]
     use crate::evaluate::{
         alpha_on_grid, compact_mask, crossdisp_profile, evaluate_spline, fine_rows, fit_spline,

@@ -1,6 +1,7 @@
 //! Pixel maps: one map of a known source for each pixel of a scanning camera.
 
 mod add;
+pub mod clean;
 mod clip;
 mod combine;
 mod dependents;

@@ -1,0 +1,279 @@
+"""The numbers behind the pictures of a beam map: cut-outs, the mean beam, which pixels to show."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from pixtrace.scan.beam_map import BeamMap
+
+__all__ = [
+    "MeanBeam",
+    "PixelPage",
+    "chosen_pixels",
+    "cut_out",
+    "displacement",
+    "gallery_pixels",
+    "mean_beam",
+    "page_of",
+]
+
+_GALLERY = 64
+_REACH = 1.6  # FWHM from the centre to the edge of a cut-out
+_N_SIDE = 41
+_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
+_MOST_STACKED = 1000
+_LEAST_SMOOTHING = 0.3  # sigma of a kernel [cells]
+_LEAST_WEIGHT = 0.02  # of the largest: less is too far from any cell
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MeanBeam:
+    """The beams of all good pixels, laid over each other, each in units of its height.
+
+    Attributes
+    ----------
+    image : ndarray of float64, shape (n, n)
+        The mean.
+    half : float
+        Half its side [arcsec].
+    radius, profile, scatter : ndarray of float64
+        Distance from the centre [arcsec], mean and scatter in rings.
+    fwhm : float
+        Median of the fitted widths [arcsec].
+    """
+
+    image: npt.NDArray[np.float64]
+    half: float
+    radius: npt.NDArray[np.float64]
+    profile: npt.NDArray[np.float64]
+    scatter: npt.NDArray[np.float64]
+    fwhm: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PixelPage:
+    """The map of one pixel, and what was fitted to it.
+
+    Attributes
+    ----------
+    number : int
+        Its fixed index.
+    image, model : ndarray of float64, shape (n_y, n_x)
+        Map, and the Gaussian on its level where the samples of each cell lie in the mean.
+    extent : tuple of float
+        Edges of the map: left, right, bottom, top [arcsec].
+    facts : tuple of (str, str)
+        Numbers with their names.
+    """
+
+    number: int
+    image: npt.NDArray[np.float64]
+    model: npt.NDArray[np.float64]
+    extent: tuple[float, float, float, float]
+    facts: tuple[tuple[str, str], ...]
+
+
+def displacement(found: BeamMap) -> npt.NDArray[np.float64]:
+    """Return measured less nominal positions, less their median.
+
+    Parameters
+    ----------
+    found : BeamMap
+        The result.
+
+    Returns
+    -------
+    ndarray of float64, shape (2, n_pixels)
+        [arcsec]; NaN for pixels that were not measured.
+    """
+    table = found.table
+    away = np.stack([table.x - table.extra["nominal_x"].values, table.y - table.extra["nominal_y"].values])
+    return away - common_offset(away)[:, None]
+
+
+def common_offset(away: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the median of displacements, 0 where there are none."""
+    known = np.isfinite(away).all(axis=0)
+    return np.median(away[:, known], axis=1) if known.any() else np.zeros(2)
+
+
+def gallery_pixels(found: BeamMap) -> npt.NDArray[np.int64]:
+    """Return rows of the table to be shown side by side: all good ones, or a choice through the whole array."""
+    rows = np.flatnonzero(found.is_good)
+    if rows.size <= _GALLERY:
+        return rows
+    return rows[np.linspace(0, rows.size - 1, _GALLERY).round().astype(np.int64)]
+
+
+def chosen_pixels(found: BeamMap) -> list[int]:
+    """Return the numbers of three pixels that tell most: the median one, the faintest, and the worst fit."""
+    rows = np.flatnonzero(found.is_good)
+    if rows.size == 0:
+        return []
+    table = found.table
+    snr = table.snr[rows]
+    badness = table.chi2[rows] / np.maximum(table.dof[rows], 1)
+    order = np.argsort(snr)
+    chosen = [order[order.size // 2], order[0], int(np.argmax(np.nan_to_num(badness)))]
+    return list(dict.fromkeys(int(table.fixed_index[rows[k]]) for k in chosen))
+
+
+def _width(found: BeamMap) -> float:
+    table, good = found.table, found.is_good
+    if not good.any():
+        return math.nan
+    return float(np.median(np.sqrt(table.fwhm_major[good] * table.fwhm_minor[good])))
+
+
+def _plane(found: BeamMap, number: int) -> npt.NDArray[np.float64] | None:
+    """Return the map of a pixel, NaN where it holds nothing; None if there is none."""
+    block = found.maps.block
+    if block is None or number not in block.notes:
+        return None
+    row = block.row(number)
+    values = np.array(block.stack.data[row], dtype=np.float64)
+    values[~block.stack.valid[row]] = np.nan
+    return values
+
+
+def cut_out(found: BeamMap, row: int, *, smoothing: float = 0.12) -> npt.NDArray[np.float64] | None:
+    """Return the surroundings of the source in the map of a pixel, less its level, in units of its height.
+
+    Parameters
+    ----------
+    found : BeamMap
+        The result.
+    row : int
+        Row of the table.
+    smoothing : float, optional
+        Width (sigma) of the kernel that closes the gaps between cells [FWHM of the beam].
+
+    Returns
+    -------
+    ndarray of float64, shape (41, 41), or None
+        The map with the source in the middle, 3.2 FWHM from side to side; NaN far from any data.
+    """
+    sums = _kernel_sums(found, row, smoothing)
+    return None if sums is None else _quotient(*sums)
+
+
+def _quotient(total: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    enough = weight > _LEAST_WEIGHT * float(weight.max(initial=0.0))
+    quotient = np.full(total.shape, np.nan)
+    np.divide(total, weight, out=quotient, where=enough)
+    return quotient
+
+
+def _kernel_sums(
+    found: BeamMap, row: int, smoothing: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+    """Return sums of weighted values and of weights about the source of a pixel, with a Gaussian kernel."""
+    table, block = found.table, found.maps.block
+    values = _plane(found, int(table.fixed_index[row]))
+    if values is None or block is None or not found.is_good[row]:
+        return None
+    weight = np.array(block.stack.weight[block.row(int(table.fixed_index[row]))], dtype=np.float64)
+    weight[~np.isfinite(values)] = 0.0
+    values = (np.nan_to_num(values) - table.level[row]) / table.amplitude[row]
+    width = _width(found)
+    axis = np.linspace(-_REACH * width, _REACH * width, _N_SIDE)
+    # The Gaussian of the distance is a product of one in x and one in y.
+    kernels: list[npt.NDArray[np.float64]] = []
+    sizes, references = block.grid.resolution[::-1], block.grid.reference_index[::-1]
+    centres = (table.y[row], table.x[row])
+    for n, size, reference, centre in zip(values.shape, sizes, references, centres, strict=True):
+        cells = (np.arange(n) - reference) * size + centre
+        sigma = max(smoothing * width, _LEAST_SMOOTHING * size)
+        kernels.append(np.exp(-0.5 * ((axis[:, None] - cells) / sigma) ** 2))
+    along_y, along_x = kernels
+    return along_y @ (weight * values) @ along_x.T, along_y @ weight @ along_x.T
+
+
+def mean_beam(found: BeamMap) -> MeanBeam | None:
+    """Lay the beams of all good pixels over each other.
+
+    Parameters
+    ----------
+    found : BeamMap
+        The result.
+
+    Returns
+    -------
+    MeanBeam or None
+        None if no pixel was measured.
+    """
+    total, weight = np.zeros((_N_SIDE, _N_SIDE)), np.zeros((_N_SIDE, _N_SIDE))
+    for row in np.flatnonzero(found.is_good)[:_MOST_STACKED]:
+        sums = _kernel_sums(found, int(row), 0.0)
+        if sums is not None:
+            total, weight = total + sums[0], weight + sums[1]
+    if not weight.any():
+        return None
+    image = _quotient(total, weight)
+    half = _REACH * _width(found)
+    axis = np.linspace(-half, half, _N_SIDE)
+    distance = np.hypot(axis, axis[:, None])
+    edges = np.linspace(0.0, half, _N_SIDE // 2 + 1)
+    ring = np.digitize(distance, edges) - 1
+    radius, profile, scatter = (np.full(edges.size - 1, np.nan) for _ in range(3))
+    for k in range(edges.size - 1):
+        inside = (ring == k) & np.isfinite(image)
+        if inside.any():
+            radius[k], profile[k], scatter[k] = distance[inside].mean(), image[inside].mean(), image[inside].std()
+    return MeanBeam(image=image, half=half, radius=radius, profile=profile, scatter=scatter, fwhm=_width(found))
+
+
+def page_of(found: BeamMap, number: int) -> PixelPage | None:
+    """Return the map of a pixel with its fit.
+
+    Parameters
+    ----------
+    found : BeamMap
+        The result.
+    number : int
+        Fixed index of the pixel.
+
+    Returns
+    -------
+    PixelPage or None
+        None if the pixel has no map; the model is NaN if nothing was found in it.
+    """
+    values, block, table = _plane(found, number), found.maps.block, found.table
+    rows = np.flatnonzero(table.fixed_index == number)
+    if values is None or block is None or rows.size == 0:
+        return None
+    row = int(rows[0])
+    size, reference = block.grid.resolution, block.grid.reference_index
+    n_y, n_x = values.shape
+    x, y = (np.arange(n_x) - reference[0]) * size[0], (np.arange(n_y) - reference[1]) * size[1]
+    turn = math.radians(float(np.nan_to_num(table.angle[row])))
+    # Samples do not lie in the middle of their cells; the fit knows where they lie, and so must its picture.
+    weight, to_x, to_y = np.asarray(block.stack.moments)[:3]
+    has = weight > 0.0
+    off_x, off_y = (np.divide(moment, weight, out=np.zeros(values.shape), where=has) for moment in (to_x, to_y))
+    dx, dy = x + off_x * size[0] + table.x[row], y[:, None] + off_y * size[1] + table.y[row]
+    along = (dx * math.cos(turn) + dy * math.sin(turn)) * _PER_SIGMA / table.fwhm_major[row]
+    across = (dy * math.cos(turn) - dx * math.sin(turn)) * _PER_SIGMA / table.fwhm_minor[row]
+    model = table.level[row] + table.amplitude[row] * np.exp(-0.5 * (along**2 + across**2))
+    extent = (
+        float(x[0] - 0.5 * size[0]),
+        float(x[-1] + 0.5 * size[0]),
+        float(y[0] - 0.5 * size[1]),
+        float(y[-1] + 0.5 * size[1]),
+    )
+    facts = (
+        ("x", f"{table.x[row]:.3f} +- {table.x_error[row]:.3f} arcsec"),
+        ("y", f"{table.y[row]:.3f} +- {table.y_error[row]:.3f} arcsec"),
+        ("amplitude", f"{table.amplitude[row]:.5g} +- {table.amplitude_error[row]:.2g} {table.unit}"),
+        ("coupling", f"{table.coupling[row]:.4f} +- {table.coupling_error[row]:.4f}"),
+        ("FWHM", f"{table.fwhm_major[row]:.2f} x {table.fwhm_minor[row]:.2f} arcsec"),
+        ("noise", f"{table.extra['noise'].values[row]:.4g} {table.unit}"),
+        ("chi2 / dof", f"{table.chi2[row]:.0f} / {table.dof[row]}"),
+    )
+    return PixelPage(number=number, image=values, model=model, extent=extent, facts=facts)

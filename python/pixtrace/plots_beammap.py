@@ -1,0 +1,265 @@
+"""Pictures of a beam map: the array, its beams, the mean beam, histograms, and pages of single pixels."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pixtrace._plotdata_beammap import cut_out, displacement, gallery_pixels, mean_beam, page_of
+from pixtrace.exceptions import ParameterError
+from pixtrace.plots import new_figure, style
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from pixtrace.scan.beam_map import BeamMap
+
+__all__ = ["gallery_figure", "geometry_figure", "histogram_figure", "mean_beam_figure", "pixel_figure"]
+
+_INK, _SOFT, _FAINT, _ACCENT, _BAD = "#1f2937", "#6b7280", "#c4c9d1", "#0f766e", "#dc2626"
+
+
+def geometry_figure(found: BeamMap) -> Figure:
+    """Draw where pixels are against where they were thought to be, coloured by coupling; bad ones are crossed out.
+
+    Parameters
+    ----------
+    found : BeamMap
+        The result.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not attached to any window.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+    """
+    table, good = found.table, found.is_good
+    nominal = np.stack([table.extra["nominal_x"].values, table.extra["nominal_y"].values])
+    away = displacement(found)
+    seen = nominal + away
+    with style():
+        figure = new_figure((8.6, 7.8))
+        axes = figure.add_axes((0.09, 0.09, 0.77, 0.85))
+        size = _marker_size(nominal)
+        axes.plot(*nominal[:, good], "s", ms=size, mfc="none", mec=_FAINT, mew=0.6, label="nominal")
+        bad = ~good
+        axes.plot(*nominal[:, bad], "x", ms=0.7 * size, color=_BAD, mew=0.9, label=f"not measured ({bad.sum()})")
+        if good.any():
+            axes.plot(
+                np.stack([nominal[0, good], seen[0, good]]),
+                np.stack([nominal[1, good], seen[1, good]]),
+                color=_SOFT,
+                lw=0.6,
+            )
+            dots = axes.scatter(
+                seen[0, good], seen[1, good], c=table.coupling[good], s=0.5 * size**2, cmap="viridis", zorder=3
+            )
+            box = axes.get_position()
+            bar = figure.colorbar(dots, cax=figure.add_axes((box.x1 + 0.015, box.y0, 0.018, box.height)))
+            bar.set_label("coupling")
+            bar.outline.set_visible(False)
+        rms = float(np.sqrt(np.nanmean(away[:, good] ** 2))) if good.any() else math.nan
+        title = f"{found.n_good} of {table.n_pixels} pixels measured"
+        axes.set_title(title + (f"; off nominal by {rms:.2f} arcsec rms in each axis" if good.any() else ""))
+        _focal_plane(axes)
+        axes.legend(loc="upper right", bbox_to_anchor=(1.0, -0.045), ncols=2, borderaxespad=0.0)
+    return figure
+
+
+def gallery_figure(found: BeamMap) -> Figure:
+    """Draw the beams of single pixels side by side, each in units of its height.
+
+    Parameters
+    ----------
+    found : BeamMap
+        The result.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Up to 64 beams from all over the array.
+    """
+    rows = gallery_pixels(found)
+    n_columns = max(1, min(8, math.ceil(math.sqrt(max(rows.size, 1)))))
+    n_rows = max(1, math.ceil(rows.size / n_columns))
+    with style():
+        figure = new_figure((1.15 * n_columns + 0.4, 1.28 * n_rows + 0.7))
+        figure.suptitle("Beams of single pixels", x=0.02, ha="left", fontweight="bold")
+        for k, row in enumerate(rows):
+            axes = figure.add_subplot(n_rows, n_columns, k + 1)
+            image = cut_out(found, int(row))
+            if image is not None:
+                axes.imshow(image, origin="lower", cmap="magma", vmin=-0.05, vmax=1.0, interpolation="nearest")
+            axes.set_title(str(found.table.fixed_index[row]), fontsize=7, fontweight="normal", pad=2, loc="center")
+            axes.set_xticks([])
+            axes.set_yticks([])
+        if rows.size == 0:
+            figure.text(0.5, 0.45, "no pixel was measured", ha="center", color=_SOFT)
+        figure.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=1.0 - 0.75 / (1.28 * n_rows + 0.7), hspace=0.25)
+    return figure
+
+
+def mean_beam_figure(found: BeamMap) -> Figure:
+    """Draw the mean of all beams, and its profile with the Gaussian of the median width.
+
+    Parameters
+    ----------
+    found : BeamMap
+        The result.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Image and profile.
+    """
+    beam = mean_beam(found)
+    with style():
+        figure = new_figure((10.0, 4.4))
+        if beam is None:
+            figure.text(0.5, 0.5, "no pixel was measured", ha="center", color=_SOFT)
+            return figure
+        axes = figure.add_axes((0.06, 0.13, 0.37, 0.76))
+        extent = (-beam.half, beam.half, -beam.half, beam.half)
+        axes.imshow(beam.image, origin="lower", cmap="magma", extent=extent, vmin=-0.02, vmax=1.0)
+        levels = (0.1, 0.5, 0.9)
+        axes.contour(beam.image, levels=levels, extent=extent, colors="white", linewidths=0.7)
+        axes.set_title("Mean beam (10, 50, 90 %)")
+        _focal_plane(axes)
+        axes = figure.add_axes((0.53, 0.13, 0.45, 0.76))
+        smooth = np.linspace(0.0, beam.half, 200)
+        axes.plot(
+            smooth, np.exp(-4.0 * math.log(2.0) * (smooth / beam.fwhm) ** 2), color=_BAD, lw=1.2, label="Gaussian"
+        )
+        axes.errorbar(beam.radius, beam.profile, beam.scatter, fmt="o", ms=3.5, color=_INK, lw=0.9, label="mean beam")
+        axes.axhline(0.0, color=_FAINT, lw=0.8)
+        axes.set_title(f"Profile; FWHM {beam.fwhm:.2f} arcsec")
+        axes.set_xlabel("distance from the centre [arcsec]")
+        axes.set_ylabel("relative to the peak")
+        axes.legend()
+    return figure
+
+
+def histogram_figure(found: BeamMap) -> Figure:
+    """Draw how widths, couplings, noise and sensitivities are distributed.
+
+    Parameters
+    ----------
+    found : BeamMap
+        The result.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Four histograms with their medians.
+    """
+    table, good = found.table, found.is_good
+    extra = table.extra
+    panels = (
+        (extra["beam_fwhm"].values[good], "FWHM of the beam [arcsec]"),
+        (table.coupling[good], "coupling"),
+        (extra["noise"].values[good], f"noise of a sample [{table.unit}]"),
+        (extra["sensitivity"].values[good], f"sensitivity [{extra['sensitivity'].unit}]"),
+    )
+    with style():
+        figure = new_figure((11.0, 3.2))
+        for k, (values, name) in enumerate(panels):
+            axes = figure.add_subplot(1, 4, k + 1)
+            _histogram(axes, values, name)
+        figure.subplots_adjust(left=0.05, right=0.985, bottom=0.17, top=0.88, wspace=0.25)
+    return figure
+
+
+def _histogram(axes: Axes, values: npt.NDArray[np.float64], name: str) -> None:
+    known = values[np.isfinite(values)]
+    if known.size:
+        low, high = np.quantile(known, [0.005, 0.995])
+        margin = 0.1 * (high - low) or 0.05 * abs(float(high)) or 1.0
+        axes.hist(known, bins=min(40, max(8, known.size // 8)), range=(low - margin, high + margin), color=_ACCENT)
+        middle = float(np.median(known))
+        axes.axvline(middle, color=_INK, lw=1.0)
+        axes.set_title(f"median {middle:#.4g}")
+        axes.locator_params(axis="x", nbins=4)
+    axes.set_xlabel(name)
+    axes.tick_params(length=2.5)
+
+
+def pixel_figure(found: BeamMap, number: int) -> Figure:
+    """Draw the map of one pixel, the Gaussian that was fitted, and what it leaves.
+
+    Parameters
+    ----------
+    found : BeamMap
+        The result.
+    number : int
+        Fixed index of the pixel.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Three panels on the same scale (the last one on its own) and the numbers of the fit.
+
+    Raises
+    ------
+    ParameterError
+        The pixel has no map.
+    """
+    page = page_of(found, number)
+    if page is None:
+        msg = f"pixel {number} has no map; it is dead, blind or unknown, or never saw a frame"
+        raise ParameterError(msg)
+    rest = page.image - page.model
+    shown_values = np.concatenate([page.image.ravel(), page.model.ravel()])
+    high = float(np.nanquantile(shown_values, 0.9995)) if np.isfinite(shown_values).any() else 1.0
+    low = float(np.nanquantile(page.image, 0.02)) if np.isfinite(page.image).any() else 0.0
+    spread = 4.0 * float(np.nanstd(rest)) if np.isfinite(rest).any() else 1.0
+    with style():
+        from matplotlib import colormaps
+
+        figure = new_figure((12.0, 4.6))
+        panels: tuple[tuple[npt.NDArray[Any], str, str, float, float], ...] = (
+            (page.image, "Map", "magma", low, high),
+            (page.model, "Gaussian", "magma", low, high),
+            (rest, "Map minus Gaussian", "RdBu_r", -spread, spread),
+        )
+        for k, (plane, title, colours, least, most) in enumerate(panels):
+            axes = figure.add_axes((0.05 + 0.325 * k, 0.2, 0.27, 0.66))
+            shown = axes.imshow(
+                plane,
+                origin="lower",
+                cmap=colormaps[colours].with_extremes(bad=_FAINT),
+                vmin=least,
+                vmax=most,
+                extent=page.extent,
+                interpolation="nearest",
+            )
+            axes.set_title(title)
+            _focal_plane(axes)
+            box = axes.get_position()
+            bar = figure.colorbar(shown, cax=figure.add_axes((box.x1 + 0.004, box.y0, 0.007, box.height)))
+            bar.outline.set_visible(False)
+            bar.ax.tick_params(length=2, labelsize=7)
+        figure.suptitle(f"Pixel {page.number}", x=0.02, ha="left", fontweight="bold")
+        line = "    ".join(f"{name}: {value}" for name, value in page.facts)
+        figure.text(0.5, 0.03, line, ha="center", fontsize=8, color=_SOFT)
+    return figure
+
+
+def _focal_plane(axes: Axes) -> None:
+    axes.set_aspect("equal", adjustable="datalim" if not axes.images else "box")
+    axes.set_xlabel("x [arcsec]", labelpad=2)
+    axes.set_ylabel("y [arcsec]", labelpad=2)
+    axes.tick_params(length=2.5)
+
+
+def _marker_size(positions: npt.NDArray[np.float64]) -> float:
+    """Return the size of a marker [points] that fills about half the distance of neighbours."""
+    n = max(int(np.isfinite(positions).all(axis=0).sum()), 1)
+    return float(np.clip(260.0 / math.sqrt(n), 3.0, 16.0))

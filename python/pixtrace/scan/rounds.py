@@ -1,0 +1,296 @@
+"""The loop: clean, map, fit, until positions and gains settle."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from pixtrace.exceptions import DataError
+from pixtrace.scan.combination import pointing_between, without_strangers
+from pixtrace.scan.configuration import setting
+from pixtrace.scan.disc import fitted_width
+from pixtrace.scan.fits import PixelFits
+from pixtrace.scan.flags import ChannelFlag, FitFlag
+from pixtrace.scan.parts import Part, make_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from pixtrace.scan.pixel_map import PixelMap
+    from pixtrace.scan.reduction import Reduction
+
+__all__ = ["LoopState", "Progress", "RoundRecord", "compare_rounds", "run_rounds"]
+
+_log = logging.getLogger("pixtrace.scan")
+#: Standard errors by which a pixel may move to and fro between the same two places: a sample that is taken for a glitch
+#: in every other round does that to it.
+_SWING = 0.3
+_SMALLEST_STEP = 1e-4  # of the FWHM, and of the amplitude: nobody asks for more
+
+
+class Progress(Protocol):
+    """Whoever wants to know how far it has come."""
+
+    def __call__(self, stage: str, done: int, total: int, /) -> None:
+        """Take the name of the stage, the steps that are done, and all of them."""
+        ...
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """What one round came to.
+
+    Attributes
+    ----------
+    number : int
+        From 1 on.
+    n_found : int
+        Pixels in which the source was found.
+    n_settled : int
+        Those of them that have not moved by more than the limits since the round before.
+    largest_step : float
+        Median over the pixels of how far they moved [standard errors]; NaN in the first round.
+    """
+
+    number: int
+    n_found: int
+    n_settled: int
+    largest_step: float
+
+
+@dataclass
+class LoopState:
+    """All that a loop needs in order to go on with the next round.
+
+    Attributes
+    ----------
+    fits : list of PixelFits
+        What was found last, one for each part (integration of a scan).
+    before : list of PixelFits
+        What was found in the round before that.
+    shift : ndarray of float64, shape (n_parts, 2)
+        Pointing of each part against the first [arcsec].
+    records : list of RoundRecord
+        Rounds so far.
+    is_settled : bool
+        Whether all pixels have settled.
+    """
+
+    fits: list[PixelFits] = field(default_factory=list[PixelFits])
+    before: list[PixelFits] = field(default_factory=list[PixelFits])
+    shift: Any = None
+    records: list[RoundRecord] = field(default_factory=list[RoundRecord])
+    is_settled: bool = False
+
+
+def run_rounds(
+    reduction: Reduction,
+    *,
+    state: LoopState | None = None,
+    progress: Progress | None = None,
+    keep: Callable[[LoopState], None] | None = None,
+    n_threads: int | None = None,
+) -> tuple[LoopState, list[Part]]:
+    """Clean, map and fit until all pixels have settled or the rounds are used up.
+
+    Parameters
+    ----------
+    reduction : Reduction
+        Scans with options; its `source` becomes the maps of the last round.
+    state : LoopState, optional
+        Where an earlier loop on the same scans stopped.
+    progress : callable, optional
+        See `Progress`.
+    keep : callable, optional
+        Is given the state after each round, to be kept on a disk.
+    n_threads : int, optional
+        Threads; by default those of the caller's pool.
+
+    Returns
+    -------
+    LoopState
+        The state after the last round.
+    list of Part
+        The integrations as they were cleaned last.
+    """
+    configuration = reduction.configuration
+    most = max(1, int(setting(configuration, "rounds") or 1))
+    least = min(most, int(setting(configuration, "rounds.least") or 1))
+    model = reduction.init_source_model()
+    if n_threads is not None:
+        model.set_parallel(n_threads)
+    parts = make_parts(reduction.scans)
+    if not any(part.n_usable for part in parts):
+        raise DataError(_nothing_usable(parts))
+    state = LoopState() if state is None else state
+    if state.shift is None or len(state.fits) not in {0, len(parts)}:
+        state = LoopState(shift=np.zeros((len(parts), 2)))
+    say = progress or _silent
+    while True:
+        number = len(state.records) + 1
+        say("rounds", number - 1, most)
+        previous = list(state.fits)
+        state.fits = _round(model, parts, state, n_threads)
+        if len(parts) > 1:
+            for k in range(1, len(parts)):
+                moved = pointing_between(state.fits[k], state.fits[0])
+                state.shift[k] += moved
+                state.fits[k] = replace(state.fits[k], x=state.fits[k].x - moved[0], y=state.fits[k].y - moved[1])
+        record, state.is_settled = compare_rounds(number, [previous, state.before], state.fits, configuration)
+        state.before = previous
+        state.records.append(record)
+        _log.info(
+            "round %d: %d of %d pixels found, %d settled, median step %.3g of the error",
+            number,
+            record.n_found,
+            sum(part.n_usable for part in parts[:1]),
+            record.n_settled,
+            record.largest_step,
+        )
+        if keep is not None:
+            keep(state)
+        if (state.is_settled and number >= least) or number >= most:
+            break
+    say("rounds", most, most)
+    return state, parts
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Say nothing."""
+    del stage, done, total
+
+
+def _round(model: PixelMap, parts: list[Part], state: LoopState, n_threads: int | None) -> list[PixelFits]:
+    """Clean, map and fit all parts once."""
+    model.clear_content()
+    model.clear_process_brief()
+    expected = expected_width(model)
+    found: list[PixelFits] = []
+    alone = len(parts) == 1
+    for k, part in enumerate(parts):
+        part.clean(state.fits[k] if state.fits else None, state.shift[k], expected, n_threads)
+        part.look_up(model)
+        model.add_integration(part.working)
+        if alone:
+            own = model
+        else:
+            own = model.get_clean_local_copy()
+            own.add_integration(part.working)
+        own.process()
+        found.append(without_strangers(own.fit_pixels(), expected))
+    if not alone:
+        model.process()
+    return found
+
+
+def expected_width(model: PixelMap) -> float:
+    """Return the FWHM of the Gaussian that the source should show [arcsec], NaN if the beam is not known."""
+    beam = model.get_point_size()
+    diameter = setting(model.configuration, "source.diameter")
+    if not math.isfinite(beam) or not diameter:
+        return beam
+    return fitted_width(beam, float(diameter))
+
+
+def compare_rounds(
+    number: int, rounds: list[list[PixelFits]], fits: list[PixelFits], configuration: Any
+) -> tuple[RoundRecord, bool]:
+    """Mark the pixels that have not settled since the round before, and say how many have.
+
+    Parameters
+    ----------
+    number : int
+        Of this round.
+    rounds : list of two lists of PixelFits
+        What the round before found in each part, and the one before that; empty lists where there was none.
+    fits : list of PixelFits
+        What this round found; `FitFlag.UNSETTLED` is set or taken away.
+    configuration : Configuration
+        The options.
+
+    Returns
+    -------
+    RoundRecord
+        What this round came to.
+    bool
+        Whether all pixels have settled.
+    """
+    limit_position = float(setting(configuration, "rounds.position"))
+    limit_gain = float(setting(configuration, "rounds.gain"))
+    previous, earlier = rounds
+    n_found = n_settled = 0
+    everything = bool(previous)
+    steps: list[npt.NDArray[np.float64]] = []
+    for k, now in enumerate(fits):
+        is_found = now.is_found
+        settled = np.zeros(is_found.shape, dtype=bool)
+        if previous:
+            before = previous[k]
+            at, both, step, growth = _steps(now, before)
+            settled = both & (step <= limit_position) & (growth <= limit_gain)
+            if earlier:
+                _, again, swing, growth_of_swing = _steps(now, earlier[k])
+                is_back = both & again & (swing <= limit_position) & (growth_of_swing <= limit_gain)
+                settled |= is_back & (step <= _SWING) & (growth <= _SWING)
+            steps.append(step[both])
+            # A pixel that was found and is no more, or the other way round, has not settled either.
+            lost = (at >= 0) & ~is_found
+            lost[lost] &= before.is_found[at[lost]]
+            everything &= not lost.any()
+        now.flag[is_found & ~settled] |= int(FitFlag.UNSETTLED)
+        now.flag[settled] &= ~int(FitFlag.UNSETTLED)
+        n_found, n_settled = n_found + int(is_found.sum()), n_settled + int(settled.sum())
+        everything &= bool(settled[is_found].all())
+    moved = np.concatenate(steps) if steps else np.zeros(0)
+    middle = float(np.median(moved)) if moved.size else math.nan
+    return RoundRecord(number, n_found, n_settled, middle), everything
+
+
+def _steps(
+    now: PixelFits, before: PixelFits
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Compare two rounds.
+
+    Parameters
+    ----------
+    now, before : PixelFits
+        Fits of the same part.
+
+    Returns
+    -------
+    at : ndarray of int64, shape (n,)
+        Where the pixels of `now` stand in `before`, -1 for none.
+    both : ndarray of bool, shape (n,)
+        Whether the source was found in both.
+    step, growth : ndarray of float64, shape (n,)
+        How far pixels moved, and how much their amplitudes changed [standard errors].
+    """
+    place = {int(pixel): i for i, pixel in enumerate(before.fixed_index)}
+    at = np.array([place.get(int(pixel), -1) for pixel in now.fixed_index], dtype=np.int64)
+    both = (at >= 0) & now.is_found
+    both[both] &= before.is_found[at[both]]
+    if len(before) == 0:
+        return at, both, np.full(at.size, np.inf), np.full(at.size, np.inf)
+    width = np.sqrt(now.fwhm_major * now.fwhm_minor)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        fine = np.fmax(np.hypot(now.x_error, now.y_error) / math.sqrt(2.0), _SMALLEST_STEP * width)
+        step = np.hypot(now.x - before.x[at], now.y - before.y[at]) / fine
+        fine = np.fmax(now.peak_error, _SMALLEST_STEP * np.abs(now.peak))
+        growth = np.abs(now.peak - before.peak[at]) / fine
+    return at, both, step, growth
+
+
+def _nothing_usable(parts: list[Part]) -> str:
+    flags = np.concatenate([part.channel_flag for part in parts])
+    dead = int(((flags & int(ChannelFlag.DEAD)) != 0).sum())
+    blind = int(((flags & int(ChannelFlag.BLIND)) != 0).sum())
+    return (
+        f"none of the {flags.size} channels can be used: {dead} give a constant or no signal at all, {blind} are blind "
+        f"or switched off; look at the bias of the detectors, and at whether this is the right file"
+    )

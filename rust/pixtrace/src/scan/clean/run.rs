@@ -1,0 +1,515 @@
+//! The rounds of cleaning.
+
+use ndarray::{Array2, ArrayView1, ArrayViewMut2, Axis};
+use rayon::prelude::*;
+
+use super::column::{self, Column, Masks, State, scale};
+use super::drift::Timeline;
+use super::modes::{self, Gain, Lane, Member, Sums};
+use super::{CleanInput, Cleaned, CleaningParams, events, line, noise, verdict};
+use crate::numeric::Real;
+use crate::numeric::stats::median;
+use crate::scan::Flags;
+use crate::scan::samples::{check_length, check_shape};
+use crate::{Control, Error};
+
+/// Channels that are worked on together: those of a cache line.
+const TILE: usize = 16;
+/// Frames that are worked on together.
+const FRAMES: usize = 64;
+/// Fewest samples of a channel that is alive.
+const FEWEST: usize = 32;
+/// A channel changes in more than this part of its samples, or it is dead.
+const CHANGING: f64 = 0.01;
+/// Samples beyond this many robust standard deviations say nothing about the gain of a channel.
+const CLIP: f64 = 5.0;
+/// A gain is known to be too small only if it is so by this many of its errors.
+const SURELY_BLIND: f64 = 5.0;
+/// The spread of the noise, about its median, of channels that common signals are taken from.
+const MEMBERS: [f64; 2] = [0.2, 4.0];
+
+/// What is known about a channel.
+#[derive(Clone, Debug)]
+pub(super) struct Channel {
+    pub(super) is_dead: bool,
+    pub(super) is_blind: bool,
+    /// Standard deviation from the differences of neighbours.
+    sigma: f64,
+    /// Standard deviation of what is there.
+    scale: f64,
+    pub(super) variance: f64,
+    /// Part of the power that lies in one line.
+    pub(super) line: f64,
+    corners: Vec<f64>,
+    /// To the common mode, and to the signal of each grouping.
+    gains: Vec<f64>,
+    has_mode: Vec<bool>,
+    n_spikes: usize,
+    n_jumps: usize,
+    pub(super) spike_fraction: f64,
+    pub(super) flag: u32,
+}
+
+impl Channel {
+    /// The gain with which a signal was removed, zero if it was not.
+    fn removed_gain(&self, mode: usize) -> f64 {
+        if self.has_mode[mode] { self.gains[mode] } else { 0.0 }
+    }
+}
+
+/// Cleans timestreams in place.
+///
+/// Give the samples as they were recorded, less the model of the source, in every round of a reduction: what was removed
+/// before with a worse model is then not missing. Samples of frames that are not valid stay as they are.
+///
+/// # Errors
+/// [`Error::Parameter`] for parameters without sense, [`Error::Shape`] for arrays that do not fit together; then nothing
+/// was changed. [`Error::Cancelled`] leaves the timestreams in an unknown state.
+pub fn clean<T: Real, F: Flags>(
+    input: CleanInput<'_, T, F>,
+    params: &CleaningParams,
+    control: &Control,
+) -> Result<Cleaned, Error> {
+    params.check()?;
+    check(&input)?;
+    let frames: Vec<usize> =
+        (0..input.valid_frames.len()).filter(|&f| input.valid_frames[f]).collect();
+    let n_channels = input.channel_gains.len();
+    let n_modes = 1 + input.channel_groups.len();
+    let timeline = Timeline::new(&frames, params.drift_time / input.dt);
+    let channel = |&gain: &f64| Channel {
+        is_dead: false,
+        is_blind: false,
+        sigma: 0.0,
+        scale: 0.0,
+        variance: f64::NAN,
+        line: 0.0,
+        corners: Vec::new(),
+        gains: {
+            let mut gains = vec![1.0; n_modes];
+            gains[0] = if gain.is_finite() { gain } else { 0.0 };
+            gains
+        },
+        has_mode: vec![false; n_modes],
+        n_spikes: 0,
+        n_jumps: 0,
+        spike_fraction: 0.0,
+        flag: 0,
+    };
+    let mut channels: Vec<Channel> = input.channel_gains.iter().map(channel).collect();
+    let masks = Masks::new(&input.bits);
+    let source_frames = params.source_time / input.dt;
+    let mut work = Work {
+        data: input.frame_data,
+        flags: input.sample_flags,
+        frames: &frames,
+        masks: &masks,
+        control,
+    };
+    let mut modes: Vec<Mode> = Vec::new();
+    if params.has_common_mode {
+        modes.push(Mode::new(0, vec![Some(0); n_channels], frames.len()));
+    }
+    if params.has_group_modes {
+        let groupings = input.channel_groups.iter().enumerate();
+        modes.extend(groupings.map(|(k, groups)| Mode::of_groups(k + 1, *groups, frames.len())));
+    }
+    let n_passes = 1 + params.n_rounds * (1 + 2 * modes.len());
+    control.expect(n_passes * n_channels.div_ceil(TILE));
+    let expected: Vec<f64> = channels.iter().map(|channel| channel.gains[0]).collect();
+    work.columns(&mut channels, |column, channel, space| {
+        first_look(column, channel, &timeline, space);
+    })?;
+    for round in 0..params.n_rounds {
+        for mode in &mut modes {
+            mode.remove(&mut work, &mut channels, &expected, params)?;
+        }
+        let is_last = round + 1 == params.n_rounds;
+        work.columns(&mut channels, |column, channel, space| {
+            close_look(column, channel, &timeline, params, source_frames, is_last, space);
+        })?;
+    }
+    verdict::judge(&mut channels, params);
+    let gain = |c: usize, mode: usize| {
+        let channel = &channels[c];
+        if channel.has_mode[mode] { channel.gains[mode] } else { f64::NAN }
+    };
+    Ok(Cleaned {
+        channel_variance: channels.iter().map(|channel| channel.variance).collect(),
+        channel_weight: (channels.iter())
+            .map(|channel| if channel.flag == 0 { 1.0 / channel.variance } else { 0.0 })
+            .collect(),
+        channel_flag: channels.iter().map(|channel| channel.flag).collect(),
+        mode_gains: Array2::from_shape_fn((n_channels, n_modes), |(c, mode)| gain(c, mode)),
+        n_spikes: channels.iter().map(|channel| channel.n_spikes).collect(),
+        n_jumps: channels.iter().map(|channel| channel.n_jumps).collect(),
+    })
+}
+
+fn check<T: Real, F: Flags>(input: &CleanInput<'_, T, F>) -> Result<(), Error> {
+    let (n_frames, n_channels) = input.frame_data.dim();
+    check_shape("sample_flags", input.sample_flags.shape(), &[n_frames, n_channels])?;
+    let frames = "the frames of `frame_data`";
+    check_length("valid_frames", input.valid_frames.len(), n_frames, frames)?;
+    let of = "the channels of `frame_data`";
+    check_length("channel_gains", input.channel_gains.len(), n_channels, of)?;
+    for groups in &input.channel_groups {
+        check_length("channel_groups", groups.len(), n_channels, of)?;
+    }
+    if !(input.dt > 0.0 && input.dt.is_finite()) {
+        return Err(Error::Parameter { name: "dt", value: input.dt, must_be: "a positive number" });
+    }
+    Ok(())
+}
+
+/// Space of a thread.
+#[derive(Debug, Default)]
+struct Space {
+    columns: Vec<Column>,
+    buffer: Vec<f64>,
+    events: events::Workspace,
+    noise: noise::Workspace,
+}
+
+/// The timestreams, and how they are gone through.
+struct Work<'a, T, F> {
+    data: ArrayViewMut2<'a, T>,
+    flags: ArrayViewMut2<'a, F>,
+    frames: &'a [usize],
+    masks: &'a Masks<F>,
+    control: &'a Control,
+}
+
+impl<T: Real, F: Flags> Work<'_, T, F> {
+    /// Does something with every channel; glitches are found anew by whoever looks for them.
+    fn columns(
+        &mut self,
+        channels: &mut [Channel],
+        work: impl Fn(&mut Column, &mut Channel, &mut Space) + Sync,
+    ) -> Result<(), Error> {
+        let (frames, masks, control) = (self.frames, self.masks, self.control);
+        (self.data.axis_chunks_iter_mut(Axis(1), TILE).into_par_iter())
+            .zip(self.flags.axis_chunks_iter_mut(Axis(1), TILE))
+            .zip(channels.par_chunks_mut(TILE))
+            .try_for_each_init(Space::default, |space, ((data, flags), channels)| {
+                control.check()?;
+                let mut columns = std::mem::take(&mut space.columns);
+                column::load(data.view(), flags.view(), frames, masks, false, &mut columns);
+                for (column, channel) in columns.iter_mut().zip(channels) {
+                    work(column, channel, space);
+                }
+                column::store(data, flags, frames, masks, &columns);
+                space.columns = columns;
+                control.advance(1);
+                Ok(())
+            })
+    }
+}
+
+/// Finds dead channels, and removes the drift roughly.
+fn first_look(column: &mut Column, channel: &mut Channel, timeline: &Timeline, space: &mut Space) {
+    let n_used = column.used().count();
+    let (n_pairs, n_changes) = column
+        .differences()
+        .fold((0_usize, 0_usize), |(n, changed), step| (n + 1, changed + usize::from(step != 0.0)));
+    channel.corners = vec![0.0; timeline.n_corners];
+    if n_used < FEWEST || (n_changes as f64) <= CHANGING * n_pairs as f64 {
+        channel.is_dead = true;
+        return;
+    }
+    channel.corners = timeline.medians(column, &mut space.buffer);
+    timeline.add(&channel.corners, -1.0, &mut column.x);
+    measure(column, channel, n_used, space);
+}
+
+fn measure(column: &Column, channel: &mut Channel, n_used: usize, space: &mut Space) {
+    let pairs =
+        scale(
+            column.x.windows(2).zip(column.state.windows(2)).filter_map(|(x, state)| {
+                (state == [State::Used, State::Used]).then_some(x[1] - x[0])
+            }),
+            n_used,
+            &mut space.buffer,
+        );
+    channel.sigma = pairs / std::f64::consts::SQRT_2;
+    let used = column.x.iter().zip(&column.state).filter(|(_, state)| **state == State::Used);
+    channel.scale = scale(used.map(|(x, _)| *x), n_used, &mut space.buffer);
+}
+
+/// Removes jumps, marks glitches, and removes the drift with care; in the last round measures the noise.
+fn close_look(
+    column: &mut Column,
+    channel: &mut Channel,
+    timeline: &Timeline,
+    params: &CleaningParams,
+    source_frames: f64,
+    is_last: bool,
+    space: &mut Space,
+) {
+    if channel.is_dead {
+        return;
+    }
+    let n_used = column.used().count();
+    measure(column, channel, n_used, space);
+    if let Some(level) = params.jump_level {
+        // The drift must not hide what lasts.
+        timeline.add(&channel.corners, 1.0, &mut column.x);
+        let n =
+            events::remove_jumps(column, channel.sigma, level, source_frames, &mut space.events);
+        channel.n_jumps += n;
+        if n > 0 {
+            channel.corners = timeline.medians(column, &mut space.buffer);
+        }
+        timeline.add(&channel.corners, -1.0, &mut column.x);
+    }
+    remove_drift(column, channel, timeline, n_used, space);
+    if let Some(level) = params.despike_level {
+        let sigma = channel.sigma.max(channel.scale);
+        channel.n_spikes = events::find_spikes(column, sigma, level, &mut space.events);
+        if channel.n_spikes > 0 {
+            remove_drift(column, channel, timeline, n_used, space);
+        }
+        let n_flagged = column.state.iter().filter(|state| **state == State::Spike).count();
+        channel.spike_fraction = n_flagged as f64 / column.x.len().max(1) as f64;
+    }
+    if is_last {
+        channel.variance = noise::variance(column, source_frames, &mut space.noise);
+        channel.line = line::line_fraction(column);
+    }
+}
+
+fn remove_drift(
+    column: &mut Column,
+    channel: &mut Channel,
+    timeline: &Timeline,
+    n_used: usize,
+    space: &mut Space,
+) {
+    measure(column, channel, n_used, space);
+    let change = timeline.fit(column, channel.scale);
+    timeline.add(&change, -1.0, &mut column.x);
+    for (corner, change) in channel.corners.iter_mut().zip(change) {
+        *corner += change;
+    }
+}
+
+/// A signal that all channels have in common, or those of each group of a grouping.
+struct Mode {
+    /// Which gain of the channels.
+    number: usize,
+    /// Group of each channel.
+    group: Vec<Option<usize>>,
+    /// For each group and valid frame, the signal that was removed, and the one to be removed.
+    signals: Vec<Vec<[f64; 2]>>,
+}
+
+impl Mode {
+    fn new(number: usize, group: Vec<Option<usize>>, n_frames: usize) -> Self {
+        let n_groups = group.iter().flatten().max().map_or(0, |last| last + 1);
+        Self { number, group, signals: vec![vec![[0.0; 2]; n_frames]; n_groups] }
+    }
+
+    /// Groups by any numbers; those below zero are none.
+    fn of_groups(number: usize, groups: ArrayView1<'_, i64>, n_frames: usize) -> Self {
+        let mut known: Vec<i64> = groups.iter().copied().filter(|group| *group >= 0).collect();
+        known.sort_unstable();
+        known.dedup();
+        let group = groups.iter().map(|group| known.binary_search(group).ok()).collect();
+        Self::new(number, group, n_frames)
+    }
+
+    /// Channels that the signals are taken from, by group.
+    fn members(&self, channels: &[Channel]) -> Vec<Vec<Member>> {
+        let mut sigmas: Vec<f64> = channels
+            .iter()
+            .filter(|channel| !channel.is_dead)
+            .map(|channel| channel.sigma)
+            .collect();
+        let typical = median(&mut sigmas);
+        let mut members = vec![Vec::new(); self.signals.len()];
+        for (c, (channel, group)) in channels.iter().zip(&self.group).enumerate() {
+            let (gain, scale) = (channel.gains[self.number], channel.scale);
+            let relative = channel.sigma / typical;
+            let is_good = !channel.is_dead
+                && (self.number > 0 || !channel.is_blind)
+                && (MEMBERS[0]..=MEMBERS[1]).contains(&relative)
+                && gain != 0.0
+                && scale > 0.0;
+            if let Some(group) = group.filter(|_| is_good) {
+                members[group].push(Member { channel: c, gain, scale });
+            }
+        }
+        members
+    }
+
+    /// Estimates the signals and the gains, and removes them.
+    fn remove<T: Real, F: Flags>(
+        &mut self,
+        work: &mut Work<'_, T, F>,
+        channels: &mut [Channel],
+        expected: &[f64],
+        params: &CleaningParams,
+    ) -> Result<(), Error> {
+        let members = self.members(channels);
+        let weights = self.estimate(work, &members)?;
+        let mut share = vec![0.0; channels.len()];
+        for (members, weight) in members.iter().zip(&weights).filter(|(_, weight)| **weight > 0.0) {
+            for member in members {
+                share[member.channel] = member.gain / (member.scale * member.scale) / weight;
+            }
+        }
+        let sums = self.sums(work, channels)?;
+        let found: Vec<Option<Gain>> = (0..channels.len())
+            .map(|c| {
+                let channel = &channels[c];
+                let gain = channel.gains[self.number];
+                modes::gain(&sums[c], share[c], gain, channel.sigma).filter(|_| !channel.is_dead)
+            })
+            .collect();
+        let mut new_gains: Vec<f64> =
+            channels.iter().map(|channel| channel.removed_gain(self.number)).collect();
+        let mut is_found = vec![false; channels.len()];
+        for (group, members) in members.iter().enumerate() {
+            let of_members = || members.iter().filter_map(|m| Some((found[m.channel]?, m.gain)));
+            let mut sizes: Vec<f64> = members.iter().map(|member| member.gain.abs()).collect();
+            let typical = median(&mut sizes);
+            let Some(part) = modes::common_part(of_members()) else {
+                // Nothing in common: what was removed before stays removed, and no more.
+                self.signals[group].iter_mut().for_each(|[old, new]| *new = *old);
+                continue;
+            };
+            for (c, channel) in channels.iter_mut().enumerate() {
+                let (Some(gain), true) = (found[c], self.group[c] == Some(group)) else { continue };
+                let expected = if self.number == 0 { expected[c] } else { 1.0 };
+                new_gains[c] = modes::settle(gain, part, expected, typical);
+                is_found[c] = true;
+                if self.number == 0 {
+                    let missing = typical - gain.value.abs() / part;
+                    channel.is_blind = gain.value.abs() < params.blind_limit * typical * part
+                        && missing > SURELY_BLIND * gain.error / part;
+                }
+            }
+        }
+        self.subtract(work, channels, &new_gains)?;
+        for (c, channel) in channels.iter_mut().enumerate().filter(|(c, _)| is_found[*c]) {
+            channel.gains[self.number] = new_gains[c];
+            channel.has_mode[self.number] = true;
+        }
+        for signal in &mut self.signals {
+            for [old, new] in signal {
+                *old = *new;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the new signals; returns the mean weight of each.
+    fn estimate<T: Real, F: Flags>(
+        &mut self,
+        work: &Work<'_, T, F>,
+        members: &[Vec<Member>],
+    ) -> Result<Vec<f64>, Error> {
+        let (data, flags, excluded) = (work.data.view(), work.flags.view(), work.masks.excluded);
+        let parts: Vec<Vec<(f64, f64)>> = (work.frames.par_chunks(FRAMES))
+            .map_init(Vec::new, |buffer, frames| {
+                work.control.check()?;
+                let mut found = Vec::with_capacity(frames.len() * members.len());
+                for &frame in frames {
+                    for members in members {
+                        found.push(if members.len() < modes::FEWEST {
+                            (0.0, 0.0)
+                        } else {
+                            modes::in_frame(
+                                data.row(frame),
+                                flags.row(frame),
+                                excluded,
+                                members,
+                                buffer,
+                            )
+                        });
+                    }
+                }
+                Ok(found)
+            })
+            .collect::<Result<_, Error>>()?;
+        let mut weights = vec![0.0; members.len()];
+        let rows = parts.iter().flat_map(|part| part.chunks_exact(members.len().max(1)));
+        for (i, row) in rows.enumerate() {
+            for (group, &(change, weight)) in row.iter().enumerate() {
+                let [old, new] = &mut self.signals[group][i];
+                *new = *old + change;
+                weights[group] += weight / work.frames.len() as f64;
+            }
+        }
+        Ok(weights)
+    }
+
+    /// What a tile needs to find its gains.
+    fn lanes(&self, first: usize, channels: &[Channel]) -> Vec<Lane<'_>> {
+        (channels.iter().zip(first..))
+            .map(|(channel, c)| Lane {
+                signal: self.signal_of(c, channel),
+                old_gain: channel.removed_gain(self.number),
+                new_gain: 0.0,
+                limit: CLIP * channel.scale,
+                sums: Sums::default(),
+            })
+            .collect()
+    }
+
+    fn signal_of(&self, c: usize, channel: &Channel) -> Option<&[[f64; 2]]> {
+        let group = self.group[c].filter(|_| !channel.is_dead)?;
+        Some(self.signals[group].as_slice())
+    }
+
+    /// Removes the new signals with the new gains instead of the old ones with the old gains.
+    fn subtract<T: Real, F: Flags>(
+        &self,
+        work: &mut Work<'_, T, F>,
+        channels: &[Channel],
+        new_gains: &[f64],
+    ) -> Result<(), Error> {
+        let (frames, control) = (work.frames, work.control);
+        (work.data.axis_chunks_iter_mut(Axis(1), TILE).into_par_iter())
+            .zip(channels.par_chunks(TILE))
+            .enumerate()
+            .try_for_each(|(tile, (mut data, channels))| {
+                control.check()?;
+                let mut lanes = self.lanes(tile * TILE, channels);
+                for (lane, gain) in lanes.iter_mut().zip(&new_gains[tile * TILE..]) {
+                    lane.new_gain = *gain;
+                }
+                for (i, &frame) in frames.iter().enumerate() {
+                    for (x, lane) in data.row_mut(frame).iter_mut().zip(&lanes) {
+                        let Some([old, new]) = lane.signal.map(|signal| signal[i]) else {
+                            continue;
+                        };
+                        *x = T::from_f64(x.to_f64() + lane.old_gain * old - lane.new_gain * new);
+                    }
+                }
+                control.advance(1);
+                Ok(())
+            })
+    }
+
+    fn sums<T: Real, F: Flags>(
+        &self,
+        work: &Work<'_, T, F>,
+        channels: &[Channel],
+    ) -> Result<Vec<Sums>, Error> {
+        let (data, flags) = (work.data.view(), work.flags.view());
+        let tiles: Vec<Vec<Sums>> = (data.axis_chunks_iter(Axis(1), TILE).into_par_iter())
+            .zip(flags.axis_chunks_iter(Axis(1), TILE))
+            .zip(channels.par_chunks(TILE))
+            .enumerate()
+            .map(|(tile, ((data, flags), channels))| {
+                work.control.check()?;
+                let mut lanes = self.lanes(tile * TILE, channels);
+                modes::add_tile(data, flags, work.masks.excluded, work.frames, &mut lanes);
+                work.control.advance(1);
+                Ok(lanes.iter().map(|lane| lane.sums).collect())
+            })
+            .collect::<Result<_, Error>>()?;
+        Ok(tiles.concat())
+    }
+}

@@ -1,0 +1,316 @@
+"""``pixtrace beammap`` and the job behind it: products, plans, checkpoints, and what a tired observer reads."""
+
+import errno
+import json
+import os
+import sys
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pixtrace.io.beammap
+import pixtrace.io.beammap_state
+import pixtrace.scan.rounds
+from pixtrace.cli import main
+from pixtrace.exceptions import FileReadError
+from pixtrace.io.beammap import BeamMapJob
+from pixtrace.io.pixel_table import read_pixel_table
+from pixtrace.io.rcp import read_rcp
+from pixtrace.io.scan import ScanStream, stream_simulated, write_hawc, write_neutral_fits
+from pixtrace.scan import Configuration, PixelMap
+from pixtrace.simulate import ScanParams, ScanSimulator
+from tests.beammaps import QUIET, with_source
+from tests.reference import PROJECT
+
+SUFFIXES = ("rcp", "ecsv", "maps.fits")
+
+
+def write(path: Path, params: ScanParams = QUIET, **names: str) -> Path:
+    """Write a simulated scan."""
+    write_neutral_fits(path, stream_simulated(ScanSimulator(params), **names))
+    return path
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("scans") / "scan.fits")
+
+
+def products(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_from_a_scan_to_products(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["beammap", str(scan), "-o", str(tmp_path / "out"), "--no-plot"]) == 0
+    said = capsys.readouterr()
+    assert "14 of 16 pixels measured" in said.out
+    assert said.err == ""
+    core = "simsource.sim-5"
+    assert products(tmp_path / "out") == sorted(f"{core}.{suffix}" for suffix in (*SUFFIXES, "checkpoint.json"))
+    table = read_pixel_table(tmp_path / "out" / f"{core}.ecsv")
+    good = ScanSimulator(QUIET).array.is_good
+    np.testing.assert_array_equal(table.is_measured, good)
+    assert {"noise", "sensitivity", "beam_fwhm", "nominal_x", "channel_flag"} <= set(table.extra)
+    rcp = read_rcp(tmp_path / "out" / f"{core}.rcp")
+    np.testing.assert_array_equal(rcp.fixed_index, table.fixed_index[good])
+    np.testing.assert_array_equal(np.sort(rcp.unmeasured), table.fixed_index[~good])
+    maps = PixelMap.read(tmp_path / "out" / f"{core}.maps.fits")
+    assert len(maps.pixel_maps) == 14
+
+
+def test_products_are_not_replaced_by_accident(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["beammap", str(scan), "-o", str(tmp_path), "--no-maps", "--no-plot", "-q"]
+    assert main(words) == 0
+    assert main(words) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0
+
+
+def test_a_plan_reads_and_writes_nothing(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ScanStream, "read", None)
+    assert main(["beammap", str(scan), "-o", str(tmp_path / "out"), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "16 of 16 channels" in said
+    assert "at most 12" in said
+    assert "MiB" in said
+    assert not (tmp_path / "out").exists()
+    plan = BeamMapJob([scan]).plan()
+    assert plan.n_maps == 16
+    assert plan.memory > 16 * 6000 * 10
+
+
+def test_options_from_a_file_and_from_the_command_line(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "beammap.toml"
+    config.write_text(
+        f'grid = 3.0\nname = "uranus"\nrounds = {{ value = 5, least = 1 }}\n'
+        f'[command]\noutput = "{tmp_path / "there"}"\nmaps = false\nplot = false\n'
+    )
+    words = ["beammap", str(scan), "--config", str(config), "-O", "rounds.least=5", "-v"]
+    assert main(words) == 0
+    assert products(tmp_path / "there") == ["uranus.checkpoint.json", "uranus.ecsv", "uranus.rcp"]
+    said = capsys.readouterr()
+    assert "round 5:" in said.err
+    assert "after 5 rounds" in said.out
+    assert "wrote" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-O", "round=3"], "there is no option 'round'; did you mean"),
+        (["-O", "rounds"], "expected NAME=VALUE"),
+        (["-O", "rounds.position=0"], "larger than 0"),
+        (["--threads", "0"], "must be at least 1"),
+        (["--grid", "big"], "must be a number"),
+        (["--config", "none.toml"], "cannot read the configuration file"),
+    ],
+)
+def test_wrong_options(scan: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["beammap", str(scan), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_wrong_names_in_a_file(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "c.toml"
+    for text, message in (
+        ("[command]\nthread = 2", "there is no option 'thread'"),
+        ("[command]\nthreads = true", "expected a value of the kind int"),
+        ("command = 3", "expected a table"),
+        ("[source]\nsigh = 3", "there is no option 'source.sigh'"),
+    ):
+        config.write_text(text)
+        assert main(["beammap", str(scan), "--config", str(config)]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_all_options_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["beammap", "--options"])
+    said = capsys.readouterr().out
+    assert "source.diameter" in said
+    assert "rounds.position" in said
+
+
+def test_no_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "dark.fits", with_source(amplitude=0.0))
+    assert main(["beammap", str(path), "-o", str(tmp_path / "out"), "--no-plot"]) == 1
+    said = capsys.readouterr()
+    assert "no source was found" in said.err
+    assert "0 of 16 pixels measured" in said.out
+    table = read_pixel_table(tmp_path / "out" / "simsource.sim-5.ecsv")
+    assert not table.is_measured.any()
+    assert read_rcp(tmp_path / "out" / "simsource.sim-5.rcp").fixed_index.size == 0
+
+
+def test_all_channels_dead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dead = replace(QUIET, array=replace(QUIET.array, dead_fraction=1.0))
+    assert main(["beammap", str(write(tmp_path / "dead.fits", dead)), "-o", str(tmp_path / "out")]) == 1
+    assert "none of the 16 channels can be used" in capsys.readouterr().err
+
+
+def test_scans_of_different_cameras(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = write(tmp_path / "other.fits", instrument="another")
+    assert main(["beammap", str(scan), str(other), "-o", str(tmp_path / "out")]) == 1
+    assert "expected scans of the same pixels" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_scan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "text.fits"
+    path.write_text("this is not FITS")
+    assert main(["beammap", str(path), "-o", str(tmp_path / "out")]) == 1
+    assert str(path) in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["beammap", str(scan), "-o", str(tmp_path / "file" / "out")]) == 2
+    assert "cannot make the output folder" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    assert main(["beammap", str(scan), "-o", str(tmp_path)]) == 2
+    assert "it may not be written" in capsys.readouterr().err
+
+
+STAGES = {
+    "reading": (ScanStream, "read"),
+    "rounds": (pixtrace.scan.rounds, "without_strangers"),
+    "fits": (PixelMap, "fit_pixels"),
+    "checkpoint": (pixtrace.io.beammap, "write_state"),
+    "writing": (pixtrace.io.beammap, "write_pixel_table"),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_ctrl_c_in_each_stage(
+    stage: str, scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*STAGES[stage], interrupt)
+        assert main(["beammap", str(scan), "-o", str(tmp_path), "--no-plot"]) == 130
+    assert "interrupted; nothing is half-written" in capsys.readouterr().err
+    assert not [name for name in products(tmp_path) if "partial" in name]
+    assert main(["beammap", str(scan), "-o", str(tmp_path), "--resume", "-q", "--no-plot"]) == 0
+    assert {f"simsource.sim-5.{suffix}" for suffix in SUFFIXES} <= set(products(tmp_path))
+
+
+def test_a_resumed_job_ends_as_one_that_was_not_interrupted(
+    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["beammap", str(scan), "--no-maps", "--no-plot", "-O", "rounds.least=4", "-O", "rounds=4", "-o"]
+    assert main([*words, str(tmp_path / "whole")]) == 0
+    write_state = pixtrace.io.beammap_state.write_state
+
+    def stop(path: Path, state: Any, key: str) -> None:
+        write_state(path, state, key)
+        if len(state.records) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pixtrace.io.beammap, "write_state", stop)
+        assert main([*words, str(tmp_path / "parts")]) == 130
+    assert "`--resume` goes on" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "parts"), "--resume", "-v"]) == 0
+    said = capsys.readouterr().err
+    assert "going on after round 2" in said
+    assert "round 2:" not in said
+    one, other = ((tmp_path / name / "simsource.sim-5.ecsv").read_text() for name in ("whole", "parts"))
+    assert one == other
+
+
+def test_a_checkpoint_of_another_job_is_refused(scan: Path, tmp_path: Path) -> None:
+    job = BeamMapJob([scan], {"rounds": 1}, tmp_path)
+    job.run()
+    assert len(json.loads(job.path("checkpoint.json").read_text())["records"]) == 1
+    with pytest.raises(FileReadError, match="checkpoint of other scans or options"):
+        BeamMapJob([scan], {"grid": 3.0}, tmp_path).run(resume=True)
+    job.path("checkpoint.json").write_text('{"kind": "pixtrace beam map checkpoint", "version": 1}')
+    with pytest.raises(FileReadError, match="cannot read the checkpoint"):
+        job.run(resume=True)
+    job.path("checkpoint.json").write_text("[]")
+    with pytest.raises(FileReadError, match="is no checkpoint"):
+        job.run(resume=True)
+
+
+def test_several_scans_in_one_job(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    turned = replace(QUIET, array=replace(QUIET.array, rotation=30.0), name="simsource")
+    other = write(tmp_path / "other.fits", turned)
+    assert main(["beammap", str(scan), str(other), "-o", str(tmp_path / "out"), "--no-maps", "--no-plot"]) == 0
+    assert "14 of 16 pixels measured" in capsys.readouterr().out
+    table = read_pixel_table(tmp_path / "out" / "simsource.sim-5-sim-5.ecsv")
+    assert (table.extra["n_scans"].values[table.is_measured] == 2).all()
+
+
+def test_stages_have_bars_on_a_terminal(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(["beammap", str(scan), "-o", str(tmp_path), "--no-maps", "--no-plot"]) == 0
+    said = capsys.readouterr().err
+    assert "rounds" in said
+    assert "writing" in said
+
+
+def test_the_guide_runs() -> None:
+    text = (PROJECT / "docs" / "beammap.md").read_text(encoding="utf-8")
+    config = text.split("```toml\n")[1].split("```")[0]
+    table = tomllib.loads(config)
+    assert set(table.pop("command")) <= {"output", "threads"}
+    assert Configuration(table)["rounds.position"] == 0.02
+    names: dict[str, Any] = {}
+    exec(text.split("```python\n")[1].split("```")[0], names)  # noqa: S102 - our own page
+    assert names["found"].n_good == names["simulator"].array.is_good.sum()
+
+
+def test_a_planet_that_moves_seen_by_hawc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layout = replace(QUIET.array, first_row=17, first_column=14, row_stride=32, rotation=10.0, dead_fraction=0.0)
+    moving = with_source(QUIET, sky_motion=(0.8, -0.5))
+    simulator = ScanSimulator(replace(moving, array=layout, vpa=40.0, n_frames=1500))
+    write_hawc(tmp_path / "scan.fits", stream_simulated(simulator))
+    assert main(["beammap", str(tmp_path / "scan.fits"), "-o", str(tmp_path / "out"), "--no-maps", "--no-plot"]) == 0
+    assert "16 of 1312 pixels measured" in capsys.readouterr().out
+    table = read_pixel_table(next((tmp_path / "out").glob("*.ecsv")))
+    at = np.searchsorted(table.fixed_index, simulator.array.channel)
+    away = np.stack([table.x, table.y])[:, at] - simulator.array.position
+    away -= np.median(away, axis=1, keepdims=True)
+    assert np.abs(away).max() < 0.3  # turned by the angle of the sky, as in the reference, it would be arcsecs
+
+
+def test_what_nobody_thought_of_is_one_line(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        msg = "out of luck"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(PixelMap, "fit_pixels", fail)
+    assert main(["beammap", str(scan), "-o", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "unexpected RuntimeError: out of luck" in said
+    assert "Traceback" not in said
+
+
+def test_a_full_disk(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, *_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert main(["beammap", str(scan), "-o", str(tmp_path)]) == 1
+    assert "the disk is full" in capsys.readouterr().err
+    assert products(tmp_path) == []
