@@ -57,12 +57,15 @@ wheel:
 test *arguments:
     python -m pytest {{ arguments }}
 
-# the tests of a package that we adapt ourselves to (jwst), with our code, in an environment of its own
+# the tests of a package that we adapt ourselves to (jwst, sofia), with our code, in an environment of its own
 peers name="jwst":
     python -m tests.adapters.peers {{ name }}
 
+# those of sofia_redux
+peers-sofia: (peers "sofia")
+
 # exactly what CI runs
-check: lint test-rust wheel types test peers
+check: lint test-rust wheel types test peers peers-sofia
 
 # measure against jwst 3.0.0 in an environment of its own, and write docs/benchmarks.md (half an hour or more)
 bench *arguments:

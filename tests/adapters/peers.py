@@ -59,11 +59,22 @@ class Peer:
     runs: tuple[Run, ...]
 
 
+_SOFIA_TESTS = "sofia_redux.scan.source_models.tests"
 _JWST = "tests.adapters.jwst_peer"
 _OURS = ("-o", "python_files=peer_*.py", "-W", "default", str(PROJECT / "tests" / "adapters" / "jwst_peer"))
 _THEIRS = ("-p", f"{_JWST}.plugin", "--pyargs", "jwst.adaptive_trace_model")
+_OURS_SOFIA = ("-o", "python_files=peer_*.py", "-W", "default", str(PROJECT / "tests" / "adapters" / "sofia_peer"))
+_THEIRS_SOFIA = ("-p", "tests.adapters.sofia_peer.plugin", "--pyargs", f"{_SOFIA_TESTS}.test_pixel_map")
 
 PEERS = {
+    "sofia": Peer(
+        requirement="sofia_redux==1.5.2",
+        extras="sofia",
+        runs=(
+            Run("sofia_redux's tests of PixelMap", _THEIRS_SOFIA),
+            Run("our tests with sofia_redux", _OURS_SOFIA),
+        ),
+    ),
     "jwst": Peer(
         requirement="jwst==3.0.0",
         extras="hdf5,jwst,plot",

@@ -83,9 +83,10 @@ SCAN = (
 Written by `just bench --parts scan`, which installs sofia_redux 1.5.2 in an environment of its own: {n_pixels} pixels,
 {n_frames} frames, {n_y} x {n_x} cells. The reference has one job, its best setting. It takes one pixel after another,
 so it is given {n_few} of them (for the fits {n_peaks}) with all frames and cells, and its times are scaled; nothing of
-its compilation is counted. Samples are added to maps that exist. Every measurement first asserts that both give the same
-answer, to 1e-9; the fits are of a round Gaussian there and of all parameters with their covariance here, and are held
-against the truth. `sync` of the reference takes wrong cells; the answer is held against its kernel with the right ones.
+its compilation is counted. Samples are added to maps that exist. Every measurement first asserts that both give the
+same answer, to 1e-9; the fits are of a round Gaussian there and of all parameters with their covariance here, and are
+held against the truth. `sync` of the reference takes wrong cells; the answer is held against its kernel with the right
+ones.
 
 {machine} One thread reads {read:.1f} GB/s, two together {read_two:.1f} GB/s.
 

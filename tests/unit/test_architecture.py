@@ -26,7 +26,7 @@ ROOMS = {
     "cli": {"trace", "scan", "io", "simulate", "plots", "adapters"},
 }
 FILES = {"astropy.io", "asdf"}
-OPTIONAL = {"asdf", "gwcs", "h5py", "jwst", "matplotlib", "scipy", "stdatamodels"}
+OPTIONAL = {"asdf", "gwcs", "h5py", "jwst", "matplotlib", "scipy", "sofia_redux", "stdatamodels"}
 HEAVY = {*OPTIONAL, "astropy", "rich"}
 
 
@@ -78,7 +78,15 @@ def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["pixtrace", "pixtrace.trace", "pixtrace.scan", "pixtrace.cli", "pixtrace.adapters", "pixtrace.adapters.jwst"],
+    [
+        "pixtrace",
+        "pixtrace.trace",
+        "pixtrace.scan",
+        "pixtrace.cli",
+        "pixtrace.adapters",
+        "pixtrace.adapters.jwst",
+        "pixtrace.adapters.sofia",
+    ],
 )
 def test_importing_brings_in_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*sys.modules)"

@@ -36,7 +36,7 @@ def as_changeable(frame_data: object, sample_flags: object) -> tuple[npt.NDArray
     ShapeError
         If one has not two dimensions.
     DataError
-        If one is read-only, or shares its memory with the other one or with itself.
+        If one is read-only, or both share their memory.
     """
     data, flags = _writeable(frame_data, "frame_data"), _writeable(sample_flags, "sample_flags")
     if data.dtype.kind != "f" or data.dtype.itemsize not in {4, 8}:
@@ -75,7 +75,7 @@ def _writeable(values: object, name: str) -> npt.NDArray[Any]:
 def check_bits(bits: int, flags: npt.NDArray[Any], name: str) -> None:
     """Raise `ParameterError` unless a mask of flags fits into the flags."""
     limits = np.iinfo(flags.dtype)
-    if flags.dtype.kind == "u" and flags.dtype.itemsize == 8:  # noqa: PLR2004 - bits are those of 64, whatever the sign
+    if flags.dtype == np.uint64:  # the bits are those of 64, whatever the sign
         return
     if not limits.min <= bits <= limits.max:
         msg = f"`{name}` = {bits} does not fit into the flags, which are {flags.dtype}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pixtrace.exceptions import DataError
-from pixtrace.scan._units import as_seconds
+from pixtrace.scan._units import arcsec, as_seconds, plain
 from pixtrace.scan.flags import FrameFlag, SampleFlag
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ __all__ = [
     "exclude_flag",
     "map_indices",
     "map_positions",
+    "positions_of",
+    "put_positions",
     "sampling_interval",
     "source_flags",
     "table_of",
@@ -103,6 +105,23 @@ def channel_columns(pixels: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
     fixed = np.asarray(table.fixed_index, dtype=np.int64)
     columns = getattr(pixels, "indices", None)
     return fixed, np.arange(fixed.size) if columns is None else np.asarray(columns, dtype=np.int64)
+
+
+def positions_of(pixels: Any) -> npt.NDArray[np.float64]:
+    """Return copies of the positions of a group of channels, shape (2, n) [arcsec]."""
+    found = pixels.position
+    return np.array(plain(getattr(found, "coordinates", found), "arcsec", "position"), dtype=np.float64)
+
+
+def put_positions(pixels: Any, positions: npt.NDArray[np.float64]) -> None:
+    """Set the positions of a group of channels, shape (2, n) [arcsec]."""
+    found = pixels.position
+    if hasattr(found, "coordinates"):
+        wrapper = found.copy()
+        wrapper.coordinates = arcsec(positions)
+        pixels.position = wrapper
+    else:
+        pixels.position = arcsec(positions)
 
 
 def table_of(pixels: Any) -> Any:

@@ -9,7 +9,8 @@ import numpy as np
 
 from pixtrace.scan._units import arcsec
 from pixtrace.scan.configuration import setting
-from pixtrace.scan.flags import FitFlag
+from pixtrace.scan.flags import FitFlag, MapFlag
+from pixtrace.scan.peak_sources import PeakSources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -251,17 +252,29 @@ def _peak(
     spline: tuple[int, bool, bool],
 ) -> PixelFits:
     degree, reduce_degrees, level = spline
-    found = block.stack.find_peaks(
-        pixels=rows,
-        method=method,
-        has_fit=bool(setting(block.configuration, "pointing.lsq")),
-        degree=degree,
-        reduce_degrees=reduce_degrees,
-        significance=float(setting(block.configuration, "pointing.significance")),
-        beam_fwhm=0.0 if point_size is None else point_size,
-        is_levelled=level,
-        n_threads=block.n_threads,
-    )
+
+    def find(some: list[int], *, is_reduced: bool) -> PeakSources:
+        return block.stack.find_peaks(
+            pixels=some,
+            method=method,
+            has_fit=bool(setting(block.configuration, "pointing.lsq")),
+            degree=degree,
+            reduce_degrees=is_reduced,
+            significance=float(setting(block.configuration, "pointing.significance")),
+            beam_fwhm=0.0 if point_size is None else point_size,
+            is_levelled=level,
+            n_threads=block.n_threads,
+        )
+
+    found = find(rows, is_reduced=True)
+    if not reduce_degrees:
+        known = [_has_cells(block, row, index, degree) for row, index in zip(rows, found.center_index, strict=True)]
+        enough = np.array(known, dtype=bool)
+        unknown_peak = PeakSources(*(np.full_like(column, np.nan) for column in found))
+        strict = find([row for row, is_known in zip(rows, known, strict=True) if is_known], is_reduced=False)
+        for whole, column in zip(unknown_peak, strict, strict=True):
+            whole[enough] = column
+        found = unknown_peak
     n = len(numbers)
     unknown = np.full(n, np.nan)
     x, y = _on_focal_plane(block, np.asarray(found.position))
@@ -292,6 +305,24 @@ def _peak(
         dof=np.zeros(n, dtype=np.int64),
         n_cells=np.asarray(block.stack.n_valid)[rows],
     )
+
+
+def _has_cells(block: MapBlock, row: int, index: npt.NDArray[np.float64], degree: int) -> bool:
+    """Tell whether there are as many valid cells around a peak as a spline surface of a degree needs."""
+    if not np.isfinite(index).all():
+        return False
+    shape = np.array(block.grid.shape)
+    at = index[::-1]
+    if (at == np.floor(at)).all():  # at the centre of a cell the value is that of the cell
+        return True
+    first = np.clip(np.floor(at) - degree - 1, 0, shape).astype(int)
+    last = np.clip(np.ceil(at) + degree + 1, 0, shape).astype(int)
+    stack = block.stack
+    flag, weight, data = (
+        plane[row, first[0] : last[0], first[1] : last[1]] for plane in (stack.flag, stack.weight, stack.data)
+    )
+    valid = ((flag.astype(np.uint8) & np.uint8(MapFlag.DISCARD)) == 0) & (weight > 0) & ~np.isnan(data)
+    return bool(((last - first) > degree).all() and valid.sum() >= (degree + 1) ** 2)
 
 
 def _on_focal_plane(block: MapBlock, position: npt.NDArray[np.float64]) -> Any:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pixtrace.scan import access
-from pixtrace.scan._units import arcsec, plain
 from pixtrace.scan.flags import FIT_FLAG_MEANINGS, FitFlag
 from pixtrace.scan.tables import PixelTable
 
@@ -50,7 +49,7 @@ def apply_fits(fits: PixelFits, pixels: Any, couplings: Mapping[int, float]) -> 
     """
     fixed, _ = access.channel_columns(pixels)
     place = {int(number): i for i, number in enumerate(fixed)}
-    position = np.array(plain(pixels.position, "arcsec", "position"), dtype=np.float64)
+    position = access.positions_of(pixels)
     coupling = np.array(pixels.coupling, dtype=np.float64)
     relative = relative_peaks(fits)
     for k in np.flatnonzero(fits.is_found):
@@ -59,7 +58,7 @@ def apply_fits(fits: PixelFits, pixels: Any, couplings: Mapping[int, float]) -> 
         position[:, i] = -fits.x[k], -fits.y[k]
         if np.isfinite(relative[k]):
             coupling[i] = couplings.get(number, coupling[i]) * relative[k]
-    pixels.position = arcsec(position)
+    access.put_positions(pixels, position)
     pixels.coupling = coupling
 
 

@@ -328,6 +328,25 @@ class StackPlanes:
     def noise_rescale(self, values: npt.ArrayLike) -> None:
         self._set_record("noise_rescale", values)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return everything but the window of the extension on the planes, for pickling and deep copies."""
+        state = {name: value for name, value in self.__dict__.items() if name != "_native"}
+        records = {name: np.asarray(self._native.records(name)) for name in RECORDS}
+        return {**state, "records": records, "contents": self._native.content.tolist()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what `__getstate__` returned."""
+        state = dict(state)
+        records, contents = state.pop("records"), state.pop("contents")
+        self.__dict__.update(state)
+        self._native = _native.MapStack(
+            self._data, self._weight, self._exposure, self._flag, self._resolution, self._reference_index
+        )
+        for name, values in records.items():
+            self._native.set_records(name, values)
+        for row, content in enumerate(contents):
+            self._native.set_content(content, [row])
+
     def _take_over(self, other: StackPlanes, rows: list[int], to: slice) -> None:
         """Copy maps `rows` of another stack, with all that is known of them, to the places `to`."""
         self._data[to], self._weight[to] = other._data[rows], other._weight[rows]

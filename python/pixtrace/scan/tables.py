@@ -362,8 +362,8 @@ class RcpTable:
         if bad.size:
             msg = f"pixel {index[bad[0]]} has an infinite gain; expected a number, or NaN if it is unknown"
             raise DataError(msg)
-        given = self.unmeasured
-        others = np.empty(0, np.int64) if given is None else _whole(given, "unmeasured")
+        unmeasured: Any = self.unmeasured
+        others = np.empty(0, np.int64) if unmeasured is None else _whole(unmeasured, "unmeasured")
         object.__setattr__(self, "unmeasured", others)
         object.__setattr__(self, "header", tuple(self.header))
         _check_indices(np.concatenate([index, others]))

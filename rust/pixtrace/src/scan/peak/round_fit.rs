@@ -9,6 +9,7 @@ use crate::numeric::levenberg::{self, Limits, Normal, Problem};
 
 /// Parameters: map index x, y, height, standard deviation in cells.
 type Parameters = [f64; 4];
+const HEIGHT: usize = 2;
 const SIGMA: usize = 3;
 
 /// A cell beyond so many standard deviations holds nothing of the Gaussian.
@@ -25,6 +26,15 @@ struct RoundGaussian<'a> {
     square: f64,
     lowest_sigma: f64,
     is_held: bool,
+}
+
+impl RoundGaussian<'_> {
+    /// The height with which a Gaussian of the smallest width fits best at a map index.
+    fn best_height(&mut self, [x, y]: [f64; 2]) -> Option<f64> {
+        let unit = self.normal(&[x, y, 1.0, self.lowest_sigma])?;
+        let height = 1.0 + unit.gradient[HEIGHT] / unit.matrix[HEIGHT][HEIGHT];
+        (height.is_finite() && height != 0.0).then_some(height)
+    }
 }
 
 impl Problem<4> for RoundGaussian<'_> {
@@ -78,7 +88,11 @@ pub(super) fn fit(sky: &Sky<'_>, start: [f64; 2], lowest_sigma: f64) -> Option<(
     let mut problem = RoundGaussian { sky, square, lowest_sigma, is_held: true };
     let chi2_step = SMALLEST_STEP.max(ROUNDING * square);
     let limits = Limits { n_evaluations: MAX_EVALUATIONS, chi2_step };
-    let height = sky.significance[cell];
+    let mut height = sky.significance[cell];
+    if height == 0.0 {
+        // A hole, and without height a Gaussian has no slope to follow: the height that fits best there.
+        height = problem.best_height(start)?;
+    }
     let start = [start[0], start[1], height, lowest_sigma];
     // First with the smallest width. If it wants to be wider, it may.
     let held = levenberg::fit(&mut problem, start, &limits)?;

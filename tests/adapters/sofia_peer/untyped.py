@@ -1,0 +1,12 @@
+"""sofia_redux, which comes without types and is not there where they are checked: `Any` to the type checkers."""
+
+from importlib import import_module
+from typing import Any
+
+pixel_map: Any = import_module("sofia_redux.scan.source_models.pixel_map")
+camera_info: Any = import_module("sofia_redux.scan.info.camera.info")
+astro_intensity_map: Any = import_module("sofia_redux.scan.source_models.astro_intensity_map")
+example_info: Any = import_module("sofia_redux.scan.custom.example.info.info")
+Reduction: Any = import_module("sofia_redux.scan.reduction.reduction").Reduction
+units: Any = import_module("astropy.units")
+log: Any = import_module("astropy").log
