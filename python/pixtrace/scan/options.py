@@ -204,6 +204,7 @@ OPTIONS: dict[str, Option] = {
         Option("rounds.position", "number", 0.05, "a pixel has settled if it moved less [its error]", above=0.0),
         Option("rounds.gain", "number", 0.05, "and its amplitude changed less [its error]", above=0.0),
         Option("rounds.blank", "number", 1.25, "samples this near a source are not cleaned by [FWHM]", above=0.0),
+        _switch("rounds.timestream", "fit the cleaned samples of each pixel after its map", on=True),
         _switch("clean", "clean the signals; without, only their median level is removed", on=True),
         Option("clean.drift", "number", None, "time between corners of drifts [s]; 12 passages of the beam", above=0.0),
         Option("clean.despike", "number", 5.0, "glitches stand out by this many standard deviations", above=0.0),

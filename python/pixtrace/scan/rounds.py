@@ -16,6 +16,7 @@ from pixtrace.scan.disc import fitted_width
 from pixtrace.scan.fits import PixelFits
 from pixtrace.scan.flags import ChannelFlag, FitFlag
 from pixtrace.scan.parts import Part, make_parts
+from pixtrace.scan.refinement import refine_fits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,7 +184,10 @@ def _round(model: PixelMap, parts: list[Part], state: LoopState, n_threads: int 
             own = model.get_clean_local_copy()
             own.add_integration(part.working)
         own.process()
-        found.append(without_strangers(own.fit_pixels(), expected))
+        fits = without_strangers(own.fit_pixels(), expected)
+        if bool(setting(model.configuration, "rounds.timestream")):
+            fits = without_strangers(refine_fits(part.working, fits, n_threads=n_threads), expected)
+        found.append(fits)
     if not alone:
         model.process()
     return found
