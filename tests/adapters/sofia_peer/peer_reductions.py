@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pixtrace.adapters.sofia import PixelMap, enable
-from tests.adapters.sofia_peer.untyped import Reduction, log, units
+from tests.adapters.sofia_peer.untyped import Reduction, log
 from tests.reference import reference_root
 
 
@@ -52,21 +52,3 @@ def test_a_raw_scan_of_hawc_plus_by_default(tmp_path: Path, monkeypatch: pytest.
     distance = np.hypot(*(error - np.median(error, axis=1, keepdims=True)))
     assert np.median(distance) < 2.5  # the pipeline filters the time stream, and smooths the maps
     assert [path.suffix for path in tmp_path.iterdir() if path != tmp_path / "scan.fits"] == [".rcp"]
-    # The Gaussian on the same maps.
-    reduction.source.configuration.parse_key_value("pointing.method", "gaussian")
-    reduction.source.calculate_pixel_data()
-    error = found_again(reduction)[:, ours] - np.array([truth["true_x"], truth["true_y"]])[:, theirs]
-    assert np.median(np.hypot(*(error - np.median(error, axis=1, keepdims=True)))) < 1.5
-
-
-def found_again(reduction: Any) -> Any:
-    """Return the positions as they are now [arcsec]."""
-    return reduction.scans[0].channels.data.position.coordinates.to_value("arcsec")
-
-
-def test_the_example_instrument(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "scan.fits"
-    Reduction("example").info.write_simulated_hdul(str(path), fwhm=10 * units.arcsec)
-    reduction = reduce("example", path, tmp_path, monkeypatch)
-    assert reduction.source.count_points() > 0
-    assert list(tmp_path.glob("*.rcp"))

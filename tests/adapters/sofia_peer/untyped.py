@@ -9,4 +9,5 @@ astro_intensity_map: Any = import_module("sofia_redux.scan.source_models.astro_i
 example_info: Any = import_module("sofia_redux.scan.custom.example.info.info")
 Reduction: Any = import_module("sofia_redux.scan.reduction.reduction").Reduction
 units: Any = import_module("astropy.units")
+cloudpickle: Any = import_module("cloudpickle")  # what the pipeline of sofia_redux writes models with
 log: Any = import_module("astropy").log

@@ -121,9 +121,9 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
         self.__dict__.update(state)
         self._ours = Model(self.info, self.reduction) if self.info is not None else Model()
         self._ours.block, self._ours.map_coupling = block, couplings
-        if block is not None:
-            self.rebind()
-            self.push()
+        self._is_unbound = block is not None
+        if hasattr(self.template, "map"):  # else in the middle of a cycle of objects: with the next operation
+            self.collect()
 
     def set_info(self, info: Any) -> None:  # noqa: ANN401
         """Set instrument and options, of all maps too."""

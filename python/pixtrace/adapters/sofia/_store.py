@@ -62,6 +62,7 @@ class PixelStore:
     smoothing: Any
     pixel_maps: dict[int, Any]
     _ours: Model
+    _is_unbound: bool = False
 
     def ready(self) -> Model:
         """Return the model of ours with grid, switches and threads of this one."""
@@ -83,6 +84,9 @@ class PixelStore:
     def collect(self) -> list[int]:
         """Bring the block in step with ``pixel_maps``, and return the numbers of the pixels that have maps."""
         block = self.ready().block
+        if self._is_unbound:
+            self._is_unbound = False
+            self.push()
         maps = {int(number): found for number, found in self.pixel_maps.items() if _is_map(found)}
         if block is None:
             return []
