@@ -29,14 +29,16 @@ def compact(alpha: FloatArray, points: FloatArray, native: float, n_bins: int, p
     mask = np.zeros(alpha.shape, dtype=np.bool_)
     if points.size < 50:
         return mask
-    reach = native * n_bins / 4
+    # A number of the points' precision, as it comes out of a median of theirs: it sets that of the edges of the bins.
+    spacing = points.dtype.type(native)
+    reach = spacing * n_bins / 4
     if not np.any(np.abs(points) <= reach):
         return mask
     # Densities: where the edges are rounded to single precision, bins with the same count differ in height.
     density, _ = np.histogram(points, bins=n_bins, range=(-reach, reach), density=True)
     with np.errstate(invalid="ignore"):
         for k in peaks(density / density.max(), 0.2):
-            position = np.float64(k) * np.float64(native) / 2 - np.float64(reach)
-            width = np.float64(pad * native)
+            position = np.float64(k) * np.float64(spacing) / 2 - np.float64(reach)
+            width = np.float64(pad * spacing)
             mask |= (alpha > position - width) & (alpha <= position + width)
     return mask
