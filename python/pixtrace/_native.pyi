@@ -18,6 +18,7 @@ __all__ = [
     "fit_all_regions",
     "fit_region",
     "fit_spline",
+    "fit_timestreams",
     "gaussian_flags",
     "linear_oversample",
     "nearest_rows",
@@ -179,6 +180,19 @@ class _GaussianArguments(TypedDict):
     round_significance: float
     n_evaluations: int
 
+class _StreamArguments(TypedDict):
+    frame_data: _Plane
+    sample_flags: npt.NDArray[Any]
+    exclude_sample_flag: int
+    frame_gains: _Float64
+    frame_weights: _Float64
+    valid_frames: npt.NDArray[np.bool_]
+    offsets: _Float64
+    channel_indices: _Int64
+    source_gains: _Float64
+    channel_variance: _Float64
+    starts: _Float64
+
 class _CleaningArguments(TypedDict):
     drift_time: float
     source_time: float
@@ -302,4 +316,11 @@ def clean_timestreams(
     n_threads: int | None,
     progress: _Progress | None,
 ) -> tuple[_Float64, _Float64, _Int64, _Float64, _Int64, _Int64]: ...
+def fit_timestreams(
+    samples: _StreamArguments,
+    arguments: _GaussianArguments,
+    *,
+    n_threads: int | None,
+    progress: _Progress | None,
+) -> tuple[_Float64, _Float64, _Float64, _Int64]: ...
 def gaussian_flags() -> list[tuple[int, str, str]]: ...

@@ -32,6 +32,7 @@ from pixtrace.scan.scan import Scan
 from pixtrace.scan.stack import MapStack
 from pixtrace.scan.state import PixelMapState
 from pixtrace.scan.tables import PixelTable, RcpTable
+from pixtrace.scan.timestream_fit import fit_timestreams
 
 __all__ = [
     "BeamMap",
@@ -68,6 +69,7 @@ __all__ = [
     "SamplePoints",
     "Scan",
     "clean_timestreams",
+    "fit_timestreams",
     "get_delta_sync_parms",
     "get_sample_points",
 ]

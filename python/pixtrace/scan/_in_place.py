@@ -13,7 +13,7 @@ from pixtrace.exceptions import DataError, DtypeError, ParameterError, ShapeErro
 from pixtrace.scan.samples import shares_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     import numpy.typing as npt
 
@@ -83,7 +83,9 @@ def check_bits(bits: int, flags: npt.NDArray[Any], name: str) -> None:
 
 
 @contextmanager
-def in_place(data: npt.NDArray[Any], flags: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+def in_place(
+    data: npt.NDArray[Any], flags: npt.NDArray[Any]
+) -> Generator[tuple[npt.NDArray[Any], npt.NDArray[Any]], None, None]:
     """Lend the arrays as the extension takes them, one caller at a time; what was changed is copied back if need be."""
     own_data = as_machine_order(data)
     own_flags = flags if flags.dtype in _FLAGS_IN_PLACE and flags.flags.aligned else flags.astype(np.int64)

@@ -82,10 +82,9 @@ class CleaningParams:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name in ("drift_time", "source_time", "despike_level", "jump_level"):
-            value = getattr(self, name)
-            if value is None and name.endswith("level"):
-                continue
+        levels = {"despike_level": self.despike_level, "jump_level": self.jump_level}
+        given = {name: level for name, level in levels.items() if level is not None}
+        for name, value in {"drift_time": self.drift_time, "source_time": self.source_time, **given}.items():
             if not 0.0 < as_real(value, name) < np.inf:
                 msg = f"`{name}` = {value}; it must be a positive number"
                 raise ParameterError(msg)
@@ -96,9 +95,9 @@ class CleaningParams:
         if not 0.0 <= low < high:
             msg = f"`noise_limits` = {self.noise_limits}; they must be (least, largest), from 0 up"
             raise ParameterError(msg)
-        for name in ("blind_limit", "spike_limit"):
-            if not 0.0 <= as_real(getattr(self, name), name) <= 1.0:
-                msg = f"`{name}` = {getattr(self, name)}; it must be from 0 to 1"
+        for name, value in {"blind_limit": self.blind_limit, "spike_limit": self.spike_limit}.items():
+            if not 0.0 <= as_real(value, name) <= 1.0:
+                msg = f"`{name}` = {value}; it must be from 0 to 1"
                 raise ParameterError(msg)
 
 

@@ -171,6 +171,7 @@ class ScanSimulator:
         seen = self.array.gain > 0.0
         sky_gain[seen] = self.array.gain[seen]
         sky_gain *= np.exp(noise.sky_scatter * rng.standard_normal(n_channels))
+        sky_gain[reason == "blind"] = 0.0
         self._alive = (reason != "dead").astype(np.float32)
         self._sky_gain = (sky_gain * self._alive).astype(np.float32)
         self._make_drifts()

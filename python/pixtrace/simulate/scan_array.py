@@ -40,8 +40,8 @@ class ArrayLayout:
     gain_scatter : float
         Standard deviation of the natural logarithm of the source gain, whose median is 1.
     dead_fraction, blind_fraction, noisy_fraction, oscillating_fraction : float
-        Parts of the pixels that give a constant; noise but no light; a noise `noise_excess` times too high;
-        a sine wave of `noise_excess` times the noise.
+        Parts of the pixels that give a constant; noise but no light, neither of the source nor of the sky; a noise
+        `noise_excess` times too high; a sine wave of `noise_excess` times the noise.
     noise_excess : float
         See there.
     rotation : float

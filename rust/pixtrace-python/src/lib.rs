@@ -14,6 +14,7 @@ mod run;
 mod samples;
 mod sources;
 mod stack;
+mod streams;
 
 use pyo3::prelude::*;
 
@@ -39,6 +40,8 @@ mod _native {
     use crate::sources::gaussian_flags;
     #[pymodule_export]
     use crate::stack::PyMapStack;
+    #[pymodule_export]
+    use crate::streams::fit_timestreams;
 
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 

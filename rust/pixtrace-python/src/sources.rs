@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, Array3};
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray2};
-use pixtrace::scan::{BeamShape, GaussianFitParams, PeakMethod, PeakParams, gaussian};
+use pixtrace::scan::{BeamShape, GaussianFit, GaussianFitParams, PeakMethod, PeakParams, gaussian};
 use pyo3::prelude::*;
 
 use crate::error::{BoundaryError, BoundaryResult, ParameterError};
@@ -30,7 +30,7 @@ pub(crate) struct GaussianArguments {
 }
 
 impl GaussianArguments {
-    fn into_params(self) -> BoundaryResult<GaussianFitParams> {
+    pub(crate) fn into_params(self) -> BoundaryResult<GaussianFitParams> {
         let shape = match (self.shape.as_str(), self.fixed) {
             ("elliptical", _) => BeamShape::Elliptical,
             ("round", _) => BeamShape::Round,
@@ -56,7 +56,7 @@ impl GaussianArguments {
 }
 
 /// Position, amplitude, FWHM, angle, level; covariance; chi2; cells, degrees of freedom, evaluations, flags.
-type Fits<'py> = (
+pub(crate) type Fits<'py> = (
     Bound<'py, PyArray2<f64>>,
     Bound<'py, PyArray3<f64>>,
     Bound<'py, PyArray1<f64>>,
@@ -83,36 +83,41 @@ impl PyMapStack {
         let fits = run(py, &Settings { n_threads, progress }, |control| {
             maps.fit_gaussians(moments.as_ref(), &params, pixels.as_deref(), control)
         })?;
-        let n = fits.len();
-        let (mut values, mut covariance) = (Array2::zeros((n, 7)), Array3::zeros((n, 7, 7)));
-        let mut counts = Array2::zeros((n, 4));
-        for (k, fit) in fits.iter().enumerate() {
-            let ([x, y], [major, minor]) = (fit.position, fit.fwhm);
-            let row = [x, y, fit.amplitude, major, minor, fit.angle, fit.level];
-            values.row_mut(k).iter_mut().zip(row).for_each(|(to, from)| *to = from);
-            covariance
-                .outer_iter_mut()
-                .nth(k)
-                .into_iter()
-                .flat_map(ndarray::ArrayBase::into_iter)
-                .zip(fit.covariance.as_flattened())
-                .for_each(|(to, from)| *to = *from);
-            let row = [
-                fit.n_cells as i64,
-                fit.degrees_of_freedom as i64,
-                fit.n_evaluations as i64,
-                i64::from(fit.flags),
-            ];
-            counts.row_mut(k).iter_mut().zip(row).for_each(|(to, from)| *to = from);
-        }
-        let chi2: Array1<f64> = fits.iter().map(|fit| fit.chi2).collect();
-        Ok((
-            values.into_pyarray(py),
-            covariance.into_pyarray(py),
-            chi2.into_pyarray(py),
-            counts.into_pyarray(py),
-        ))
+        Ok(columns(py, &fits))
     }
+}
+
+/// Fits in columns.
+pub(crate) fn columns<'py>(py: Python<'py>, fits: &[GaussianFit]) -> Fits<'py> {
+    let n = fits.len();
+    let (mut values, mut covariance) = (Array2::zeros((n, 7)), Array3::zeros((n, 7, 7)));
+    let mut counts = Array2::zeros((n, 4));
+    for (k, fit) in fits.iter().enumerate() {
+        let ([x, y], [major, minor]) = (fit.position, fit.fwhm);
+        let row = [x, y, fit.amplitude, major, minor, fit.angle, fit.level];
+        values.row_mut(k).iter_mut().zip(row).for_each(|(to, from)| *to = from);
+        covariance
+            .outer_iter_mut()
+            .nth(k)
+            .into_iter()
+            .flat_map(ndarray::ArrayBase::into_iter)
+            .zip(fit.covariance.as_flattened())
+            .for_each(|(to, from)| *to = *from);
+        let row = [
+            fit.n_cells as i64,
+            fit.degrees_of_freedom as i64,
+            fit.n_evaluations as i64,
+            i64::from(fit.flags),
+        ];
+        counts.row_mut(k).iter_mut().zip(row).for_each(|(to, from)| *to = from);
+    }
+    let chi2: Array1<f64> = fits.iter().map(|fit| fit.chi2).collect();
+    (
+        values.into_pyarray(py),
+        covariance.into_pyarray(py),
+        chi2.into_pyarray(py),
+        counts.into_pyarray(py),
+    )
 }
 
 /// How peaks are found, by the names of the Python layer.
@@ -129,7 +134,7 @@ pub(crate) struct PeakArguments {
 }
 
 impl PeakArguments {
-    fn into_params(self) -> PeakParams {
+    pub(crate) fn into_params(self) -> PeakParams {
         let method = match self.method.as_str() {
             "centroid" => PeakMethod::Centroid,
             "position" => PeakMethod::Position,

@@ -34,7 +34,7 @@ pub use combine::{OtherMaps, WeightedSamples};
 pub use dependents::{DependentsInput, delta_sync_parms};
 pub use despike::{DespikeSpace, despike};
 pub use filter::{FilterKind, FilterParams, correct_filtering, filter, filter_correction};
-pub use gaussian::{BeamShape, GaussianFit, GaussianFitParams};
+pub use gaussian::{BeamShape, GaussianFit, GaussianFitParams, StreamInput, fit_streams};
 pub use grid::Grid;
 pub use level::{level, reweight};
 pub use mask::{MaskSpace, neighbours, update_mask};

@@ -31,12 +31,12 @@ pub(super) struct Column {
 
 impl Column {
     /// The samples that estimates are made from.
-    pub(super) fn used(&self) -> impl Iterator<Item = f64> {
+    pub(super) fn used(&self) -> impl Iterator<Item = f64> + Clone {
         self.x.iter().zip(&self.state).filter(|(_, state)| **state == State::Used).map(|(x, _)| *x)
     }
 
     /// Pairs of neighbours that both count.
-    pub(super) fn differences(&self) -> impl Iterator<Item = f64> {
+    pub(super) fn differences(&self) -> impl Iterator<Item = f64> + Clone {
         self.x
             .windows(2)
             .zip(self.state.windows(2))
@@ -134,8 +134,8 @@ pub(super) fn store<T: Real, F: Flags>(
     }
 }
 
-/// As many numbers as a robust scale is taken from: it is then good to two per cent.
-const SCALE_SAMPLES: usize = 4096;
+/// As many numbers as a robust scale is taken from: it is then good to three per cent.
+const SCALE_SAMPLES: usize = 2048;
 /// Standard deviation of a Gaussian over its median absolute deviation.
 const MAD: f64 = 1.482_602_218_505_602;
 /// Standard deviation of a Gaussian over its mean absolute deviation.

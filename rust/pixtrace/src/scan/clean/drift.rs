@@ -9,6 +9,7 @@ pub(super) struct Timeline {
     /// Number of the corner before, and the way to the next one, from 0 to 1.
     pub(super) place: Vec<(usize, f64)>,
     pub(super) n_corners: usize,
+    pub(super) frames_between: f64,
 }
 
 /// Numbers of the empty stretches next to the corners, in units of samples: so weakly is the line held straight there.
@@ -20,7 +21,7 @@ impl Timeline {
     /// Corners about `n_between` frames apart; they divide the time from the first to the last frame evenly.
     pub(super) fn new(frames: &[usize], n_between: f64) -> Self {
         let (Some(&first), Some(&last)) = (frames.first(), frames.last()) else {
-            return Self { place: Vec::new(), n_corners: 2 };
+            return Self { place: Vec::new(), n_corners: 2, frames_between: 1.0 };
         };
         let span = (last - first).max(1) as f64;
         // As many as there are frames at most.
@@ -31,7 +32,14 @@ impl Timeline {
             let corner = (at as usize).min(n_pieces - 1);
             (corner, at - corner as f64)
         };
-        Self { place: frames.iter().map(place).collect(), n_corners: n_pieces + 1 }
+        let place = frames.iter().map(place).collect();
+        Self { place, n_corners: n_pieces + 1, frames_between: 1.0 / per_frame }
+    }
+
+    /// The line through some corners at a valid frame, by its number among them.
+    pub(super) fn at(&self, corners: &[f64], i: usize) -> f64 {
+        let (k, t) = self.place[i];
+        corners[k] + t * (corners[k + 1] - corners[k])
     }
 
     /// Adds the line through some corners, times a factor, to the samples.

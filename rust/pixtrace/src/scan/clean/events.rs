@@ -1,6 +1,7 @@
 //! What happens suddenly in one channel: glitches and jumps.
 
 use super::column::{Column, State};
+use super::drift::Timeline;
 use crate::numeric::stats::median;
 
 /// Samples on each side from which a step is measured.
@@ -16,7 +17,9 @@ const SUSPECT: f64 = 0.8;
 /// Samples on each side from which the height of a jump is measured.
 const HEIGHT: usize = 32;
 /// So many times as long as a source takes, and longer, a jump must last.
-const SOURCES: f64 = 4.0;
+const SOURCES: f64 = 8.0;
+/// So much of the time between the corners of the drift it must last at most: the drift takes the rest along.
+const DRIFTS: f64 = 0.25;
 
 /// Samples on each side from which a glitch stands out.
 const NEIGHBOURS: usize = 4;
@@ -34,6 +37,9 @@ const LONGEST: usize = 24;
 pub(super) struct Workspace {
     index: Vec<usize>,
     value: Vec<f64>,
+    /// The values with their drift.
+    full: Vec<f64>,
+    is_blank: Vec<bool>,
     sums: Vec<f64>,
     near: Vec<f64>,
 }
@@ -43,10 +49,12 @@ impl Workspace {
     fn collect(&mut self, column: &Column) {
         self.index.clear();
         self.value.clear();
+        self.is_blank.clear();
         for (i, (&x, &state)) in column.x.iter().zip(&column.state).enumerate() {
             if matches!(state, State::Used | State::Blank) {
                 self.index.push(i);
                 self.value.push(x);
+                self.is_blank.push(state == State::Blank);
             }
         }
     }
@@ -62,13 +70,33 @@ impl Workspace {
         let end = (at + n).min(self.value.len());
         self.median_of(at..end) - self.median_of(at.saturating_sub(n)..at)
     }
+
+    /// As [`Self::step`], of samples that are not on the source, with their drift or without; NaN if a side has none.
+    fn step_beside_source(&mut self, at: usize, n: usize, has_drift: bool) -> f64 {
+        let Self { value, full, is_blank, near, .. } = self;
+        let value = if has_drift { full } else { value };
+        let mut median_of = |indices: &mut dyn Iterator<Item = usize>| {
+            near.clear();
+            near.extend(indices.filter(|&i| !is_blank[i]).take(n).map(|i| value[i]));
+            median(near)
+        };
+        median_of(&mut (at..value.len())) - median_of(&mut (0..at).rev())
+    }
+
+    /// The height of a jump: that of the step nearby, less what the slope of the drift adds to it.
+    fn height(&mut self, at: usize) -> f64 {
+        let [near, wide] = [HEIGHT, 2 * HEIGHT].map(|n| self.step_beside_source(at, n, true));
+        2.0 * near - wide
+    }
 }
 
 /// Removes the jumps of a channel, and marks the samples next to them; returns how many there were.
 ///
-/// `sigma` is the standard deviation of a sample, `source_frames` the time that a source takes.
+/// `column` is without its drift, the line through `corners`, which is left to be measured again. `sigma` is the standard
+/// deviation of a sample, `source_frames` the time that a source takes.
 pub(super) fn remove_jumps(
     column: &mut Column,
+    (timeline, corners): (&Timeline, &[f64]),
     sigma: f64,
     level: f64,
     source_frames: f64,
@@ -80,7 +108,11 @@ pub(super) fn remove_jumps(
         return 0;
     }
     // A number of samples: far below the limits of the conversion.
-    let lasting = (SOURCES * source_frames).clamp(6.0 * STEP as f64, n as f64) as usize;
+    let longest = (DRIFTS * timeline.frames_between).max(6.0 * STEP as f64);
+    let lasting = (SOURCES * source_frames).clamp(6.0 * STEP as f64, longest) as usize;
+    space.full.clear();
+    let drift = |&i: &usize| timeline.at(corners, i);
+    space.full.extend(space.index.iter().map(drift).zip(&space.value).map(|(a, b)| a + b));
     space.sums.clear();
     space.sums.push(0.0);
     let mut sum = 0.0;
@@ -109,9 +141,9 @@ pub(super) fn remove_jumps(
         let step = space.step(at, STEP);
         let is_jump = step.abs() > threshold
             && space.step(at, EDGE) * step.signum() > SHARP * step.abs()
-            && space.step(at, lasting) * step.signum() > LASTING * step.abs();
+            && space.step_beside_source(at, lasting, false) * step.signum() > LASTING * step.abs();
         if is_jump {
-            jumps.push((at, space.step(at, HEIGHT)));
+            jumps.push((at, space.height(at)));
             i = at + STEP;
         } else {
             i = at.max(i) + 1;
@@ -180,6 +212,14 @@ mod tests {
         Column { state: vec![State::Used; x.len()], x }
     }
 
+    /// Removes jumps from a column without drift.
+    fn jumps_of(column: &mut Column, space: &mut Workspace) -> usize {
+        let frames: Vec<usize> = (0..column.x.len()).collect();
+        let timeline = Timeline::new(&frames, 1000.0);
+        let corners = vec![0.0; timeline.n_corners];
+        remove_jumps(column, (&timeline, &corners), 1.0, 5.0, 20.0, space)
+    }
+
     /// A source that passes by every 200 samples, with a full width of 20 and this height.
     fn source(n: usize, height: f64) -> impl Iterator<Item = f64> {
         (0..n).map(move |i| {
@@ -198,7 +238,7 @@ mod tests {
             let mut column = column(noise(1000, seed));
             let height = if up { height } else { -height };
             column.x[at..].iter_mut().for_each(|x| *x += height);
-            let n = remove_jumps(&mut column, 1.0, 5.0, 20.0, &mut Workspace::default());
+            let n = jumps_of(&mut column, &mut Workspace::default());
             prop_assert_eq!(n, 1);
             prop_assert!((at - 1..=at + 1).any(|i| column.state[i] == State::Jump));
             let after: f64 = column.x[at + 1..].iter().sum::<f64>() / (999 - at) as f64;
@@ -210,7 +250,7 @@ mod tests {
             let x = noise(2000, seed).into_iter().zip(source(2000, height)).map(|(a, b)| a + b);
             let mut column = column(x.collect());
             let space = &mut Workspace::default();
-            prop_assert_eq!(remove_jumps(&mut column, 1.0, 5.0, 20.0, space), 0);
+            prop_assert_eq!(jumps_of(&mut column, space), 0);
             let n = find_spikes(&mut column, 1.0, 5.0, space);
             prop_assert!(n <= 1, "{n}");
         }

@@ -13,6 +13,9 @@ const CLIP: f64 = 4.5;
 /// Fewest differences from which a variance is taken.
 const FEWEST: usize = 16;
 
+/// About as many differences are enough.
+const MOST: usize = 16_384;
+
 /// Space that is used again and again.
 #[derive(Debug, Default)]
 pub(super) struct Workspace {
@@ -40,10 +43,15 @@ pub(super) fn variance(column: &Column, m_source: f64, space: &mut Workspace) ->
     let mut m = 1;
     while m as f64 <= m_source.max(1.0) && 2 * m <= n {
         differences.clear();
-        for i in (0..=n - 2 * m).step_by((m / 2).max(1)) {
+        let complete = (0.5 / m as f64).sqrt();
+        for i in (0..=n - 2 * m).step_by((m / 2).max(n / MOST).max(1)) {
             let (from, middle, to) = (sums[i], sums[i + m], sums[i + 2 * m]);
             let (n_before, n_after) = (middle.1 - from.1, to.1 - middle.1);
             if n_before.min(n_after) as usize >= m.div_ceil(2) {
+                if n_before as usize == m && n_after as usize == m {
+                    differences.push((to.0 - 2.0 * middle.0 + from.0) * complete);
+                    continue;
+                }
                 let (n_before, n_after) = (f64::from(n_before), f64::from(n_after));
                 let step = (to.0 - middle.0) / n_after - (middle.0 - from.0) / n_before;
                 differences.push(step / (1.0 / n_before + 1.0 / n_after).sqrt());

@@ -169,6 +169,7 @@ struct Space {
     buffer: Vec<f64>,
     events: events::Workspace,
     noise: noise::Workspace,
+    line: line::Workspace,
 }
 
 /// The timestreams, and how they are gone through.
@@ -222,18 +223,11 @@ fn first_look(column: &mut Column, channel: &mut Channel, timeline: &Timeline, s
     measure(column, channel, n_used, space);
 }
 
+/// Measures the scatter of neighbours and of all samples.
 fn measure(column: &Column, channel: &mut Channel, n_used: usize, space: &mut Space) {
-    let pairs =
-        scale(
-            column.x.windows(2).zip(column.state.windows(2)).filter_map(|(x, state)| {
-                (state == [State::Used, State::Used]).then_some(x[1] - x[0])
-            }),
-            n_used,
-            &mut space.buffer,
-        );
-    channel.sigma = pairs / std::f64::consts::SQRT_2;
-    let used = column.x.iter().zip(&column.state).filter(|(_, state)| **state == State::Used);
-    channel.scale = scale(used.map(|(x, _)| *x), n_used, &mut space.buffer);
+    let steps = scale(column.differences(), n_used, &mut space.buffer);
+    channel.sigma = steps / std::f64::consts::SQRT_2;
+    channel.scale = scale(column.used(), n_used, &mut space.buffer);
 }
 
 /// Removes jumps, marks glitches, and removes the drift with care; in the last round measures the noise.
@@ -252,42 +246,45 @@ fn close_look(
     let n_used = column.used().count();
     measure(column, channel, n_used, space);
     if let Some(level) = params.jump_level {
-        // The drift must not hide what lasts.
-        timeline.add(&channel.corners, 1.0, &mut column.x);
-        let n =
-            events::remove_jumps(column, channel.sigma, level, source_frames, &mut space.events);
+        let drift = (timeline, channel.corners.as_slice());
+        let n = events::remove_jumps(
+            column,
+            drift,
+            channel.sigma,
+            level,
+            source_frames,
+            &mut space.events,
+        );
         channel.n_jumps += n;
         if n > 0 {
-            channel.corners = timeline.medians(column, &mut space.buffer);
+            let change = timeline.medians(column, &mut space.buffer);
+            correct_drift(column, channel, timeline, &change);
         }
-        timeline.add(&channel.corners, -1.0, &mut column.x);
     }
-    remove_drift(column, channel, timeline, n_used, space);
+    remove_drift(column, channel, timeline);
+    channel.scale = scale(column.used(), n_used, &mut space.buffer);
     if let Some(level) = params.despike_level {
         let sigma = channel.sigma.max(channel.scale);
         channel.n_spikes = events::find_spikes(column, sigma, level, &mut space.events);
         if channel.n_spikes > 0 {
-            remove_drift(column, channel, timeline, n_used, space);
+            remove_drift(column, channel, timeline);
         }
         let n_flagged = column.state.iter().filter(|state| **state == State::Spike).count();
         channel.spike_fraction = n_flagged as f64 / column.x.len().max(1) as f64;
     }
     if is_last {
         channel.variance = noise::variance(column, source_frames, &mut space.noise);
-        channel.line = line::line_fraction(column);
+        channel.line = line::line_fraction(column, &mut space.line);
     }
 }
 
-fn remove_drift(
-    column: &mut Column,
-    channel: &mut Channel,
-    timeline: &Timeline,
-    n_used: usize,
-    space: &mut Space,
-) {
-    measure(column, channel, n_used, space);
+fn remove_drift(column: &mut Column, channel: &mut Channel, timeline: &Timeline) {
     let change = timeline.fit(column, channel.scale);
-    timeline.add(&change, -1.0, &mut column.x);
+    correct_drift(column, channel, timeline, &change);
+}
+
+fn correct_drift(column: &mut Column, channel: &mut Channel, timeline: &Timeline, change: &[f64]) {
+    timeline.add(change, -1.0, &mut column.x);
     for (corner, change) in channel.corners.iter_mut().zip(change) {
         *corner += change;
     }

@@ -11,8 +11,11 @@ mod report;
 mod run;
 mod sky;
 mod start;
+mod stream;
 
 use rayon::prelude::*;
+
+pub use self::stream::{StreamInput, fit_streams};
 
 use self::run::fit_one;
 use self::sky::Cells;
@@ -132,7 +135,7 @@ pub struct GaussianFit {
 }
 
 impl GaussianFit {
-    fn failed(flags: u32, n_cells: usize) -> Self {
+    pub(super) fn failed(flags: u32, n_cells: usize) -> Self {
         Self {
             position: [f64::NAN; 2],
             amplitude: f64::NAN,
@@ -235,7 +238,7 @@ impl MapsMut<'_> {
 }
 
 impl GaussianFitParams {
-    fn check(&self) -> Result<(), Error> {
+    pub(super) fn check(&self) -> Result<(), Error> {
         let positive = |name, value: f64| {
             let is_good = value.is_finite() && value > 0.0;
             let must_be = "a positive number";

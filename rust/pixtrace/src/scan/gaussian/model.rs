@@ -8,20 +8,20 @@ use super::sky::{Bounds, Point, Sky};
 use crate::numeric::levenberg::{Normal, Problem};
 
 /// Number of cells that are worked on side by side.
-const CHUNK: usize = 64;
+pub(super) const CHUNK: usize = 64;
 
 /// Cells side by side, to which the beam reaches; the last ones have no weight and fill up the chunk.
 #[derive(Clone, Debug)]
-struct Chunk {
-    x: [f64; CHUNK],
-    y: [f64; CHUNK],
-    value: [f64; CHUNK],
-    weight: [f64; CHUNK],
+pub(super) struct Chunk {
+    pub(super) x: [f64; CHUNK],
+    pub(super) y: [f64; CHUNK],
+    pub(super) value: [f64; CHUNK],
+    pub(super) weight: [f64; CHUNK],
     scatter: [[f64; CHUNK]; 3],
 }
 
 impl Chunk {
-    const EMPTY: Self = Self {
+    pub(super) const EMPTY: Self = Self {
         x: [0.0; CHUNK],
         y: [0.0; CHUNK],
         value: [0.0; CHUNK],
@@ -32,10 +32,35 @@ impl Chunk {
 
 /// Sums over the cells to which the beam does not reach: their model is the level alone.
 #[derive(Clone, Copy, Debug, Default)]
-struct FarSums {
-    weight: f64,
-    value: f64,
-    square: f64,
+pub(super) struct FarSums {
+    pub(super) weight: f64,
+    pub(super) value: f64,
+    pub(super) square: f64,
+}
+
+/// The normal equations of cells near and far.
+pub(super) fn normal(
+    p: &Parameters,
+    near: &[Chunk],
+    has_scatter: bool,
+    far: FarSums,
+    bounds: &Bounds,
+) -> Option<Normal<N>> {
+    if !bounds.allow(p) {
+        return None;
+    }
+    let mut sums = Normal::EMPTY;
+    for chunk in near {
+        add_near(&mut sums, p, chunk, has_scatter);
+    }
+    let FarSums { weight, value, square } = far;
+    sums.matrix[LEVEL][LEVEL] += weight;
+    sums.gradient[LEVEL] += value - p[LEVEL] * weight;
+    sums.chi2 += (square - p[LEVEL] * (2.0 * value - p[LEVEL] * weight)).max(0.0);
+    for parameter in (0..N).filter(|&i| bounds.is_held[i]) {
+        sums.hold(parameter);
+    }
+    Some(sums)
 }
 
 /// The ellipse that was taken to be all that the beam reaches.
@@ -261,22 +286,7 @@ fn dot(a: &[f64; CHUNK], b: &[f64; CHUNK]) -> f64 {
 
 impl Problem<N> for GaussianProblem<'_> {
     fn normal(&mut self, p: &Parameters) -> Option<Normal<N>> {
-        if !self.bounds.allow(p) {
-            return None;
-        }
-        let mut sums = Normal::EMPTY;
-        let has_scatter = self.sky.cells.points.is_some();
-        for chunk in &self.near {
-            add_near(&mut sums, p, chunk, has_scatter);
-        }
-        let FarSums { weight, value, square } = self.far;
-        sums.matrix[LEVEL][LEVEL] += weight;
-        sums.gradient[LEVEL] += value - p[LEVEL] * weight;
-        sums.chi2 += (square - p[LEVEL] * (2.0 * value - p[LEVEL] * weight)).max(0.0);
-        for parameter in (0..N).filter(|&i| self.bounds.is_held[i]) {
-            sums.hold(parameter);
-        }
-        Some(sums)
+        normal(p, &self.near, self.sky.cells.points.is_some(), self.far, &self.bounds)
     }
 
     fn moved(&mut self, p: &Parameters) -> Option<Normal<N>> {

@@ -110,7 +110,7 @@ pub(super) fn place_flags(p: &Parameters, sky: &Sky<'_>, bounds: &Bounds) -> u32
 }
 
 /// A width is at its limit if it lies within this fraction of it.
-const NEAR_LIMIT: f64 = 0.05;
+pub(super) const NEAR_LIMIT: f64 = 0.05;
 
 fn cells_between(centre: f64, half: f64, n: usize) -> std::ops::Range<usize> {
     let n = n as f64;

@@ -10,7 +10,7 @@ use crate::numeric::levenberg::{self, Limits, Minimum, Problem};
 use crate::scan::{Grid, MapRef, Sign, pixelisation_fwhm};
 
 /// A fit goes on until a step would move no parameter by more than this fraction of its error.
-const STEP: f64 = 1e-3;
+pub(super) const STEP: f64 = 1e-3;
 /// Standard deviation of the narrowest beam, in cells.
 const NARROWEST: f64 = 0.15;
 
@@ -33,56 +33,16 @@ pub(super) fn fit_one(
     }
     let mut limits = Limits { n_evaluations: params.n_evaluations, chi2_step: STEP * STEP };
     let mut end = search(sky, bounds, prepared.start, beam_fwhm, params, &mut limits);
-    if let Some(found) = end.filter(|found| found.has_converged)
-        && params.shape == BeamShape::Elliptical
-        && departure_from_round(&found).is_some_and(|sigma| sigma < params.round_significance)
+    if let Some(found) = end
+        && let Some((as_round, start)) = params.as_round(&found, bounds)
     {
-        bounds.is_held[DIFFERENCE] = true;
-        bounds.is_held[CROSS] = true;
-        let mut round = found.parameters;
-        (round[DIFFERENCE], round[CROSS]) = (0.0, 0.0);
-        end = run(sky, bounds, round, &limits).map(|again| Minimum {
-            n_evaluations: again.n_evaluations + found.n_evaluations,
-            ..again
-        });
+        bounds = as_round;
+        end = run(sky, bounds, start, &limits).map(|again| again.after(&found));
     }
-    let Some(end) = end else {
-        return GaussianFit::failed(flags::NOT_CONVERGED, n_cells);
-    };
-    let p = &end.parameters;
-    let place = report::place_flags(p, sky, &bounds);
-    let factored = Cholesky::new(&end.normal.matrix, 0.0);
-    let (true, Some(factored)) = (end.has_converged, factored) else {
-        let why = if end.is_singular || end.has_converged {
-            flags::DEGENERATE
-        } else {
-            flags::NOT_CONVERGED
-        };
-        return GaussianFit::failed(why | place, n_cells);
-    };
-    let mut covariance = factored.inverse();
-    for held in (0..N).filter(|&i| bounds.is_held[i]) {
-        covariance[held][held] = 0.0;
-    }
-    let mut fit = GaussianFit::failed(place, n_cells);
-    let is_round = bounds.is_held[CROSS] && p[DIFFERENCE] == 0.0 && p[CROSS] == 0.0;
-    report::set_parameters(&mut fit, p, &covariance, sky.reference_level, is_round);
-    fit.chi2 = end.normal.chi2;
-    fit.degrees_of_freedom = n_cells - bounds.n_free();
-    fit.n_evaluations = end.n_evaluations;
-    if is_round {
-        fit.flags |= flags::ROUND;
-    }
-    if fit.significance().abs() < params.significance {
-        fit.flags |= flags::NOT_SIGNIFICANT;
-    }
-    let has_wrong_sign = match params.sign {
-        Sign::Positive => fit.amplitude < 0.0,
-        Sign::Negative => fit.amplitude > 0.0,
-        Sign::Both => false,
-    };
-    if has_wrong_sign {
-        fit.flags |= flags::WRONG_SIGN;
+    let place = |p: &Parameters| report::place_flags(p, sky, &bounds);
+    let mut fit = params.conclude(end.as_ref(), n_cells, &bounds, sky.reference_level, place);
+    if fit.has_failed() {
+        return fit;
     }
     if map.record.smoothing_fwhm > SMOOTHED * pixelisation_fwhm(map.grid) {
         fit.flags |= flags::SMOOTHED;
@@ -91,7 +51,7 @@ pub(super) fn fit_one(
 }
 
 /// Relative rounding of a residual.
-const ROUNDING: f64 = 1e-14;
+pub(super) const ROUNDING: f64 = 1e-14;
 /// A map with a beam this much wider than that of its cells was smoothed.
 const SMOOTHED: f64 = 1.01;
 
@@ -100,8 +60,81 @@ fn cell_size(grid: &Grid) -> f64 {
     (x * y).sqrt()
 }
 
+impl Minimum<N> {
+    /// Counts the evaluations of the fit before.
+    fn after(mut self, before: &Self) -> Self {
+        self.n_evaluations += before.n_evaluations;
+        self
+    }
+}
+
 impl GaussianFitParams {
-    fn held(&self) -> [bool; N] {
+    /// If an ellipse is as good as round: the bounds with which it is fitted again, and the start.
+    pub(super) fn as_round(
+        &self,
+        found: &Minimum<N>,
+        mut bounds: Bounds,
+    ) -> Option<(Bounds, Parameters)> {
+        let is_free = found.has_converged && self.shape == BeamShape::Elliptical;
+        departure_from_round(found).filter(|sigma| is_free && *sigma < self.round_significance)?;
+        bounds.is_held[DIFFERENCE] = true;
+        bounds.is_held[CROSS] = true;
+        let mut round = found.parameters;
+        (round[DIFFERENCE], round[CROSS]) = (0.0, 0.0);
+        Some((bounds, round))
+    }
+
+    /// What is reported of the end of a fit; `place` tells what is doubtful about where the beam stands.
+    pub(super) fn conclude(
+        &self,
+        end: Option<&Minimum<N>>,
+        n_cells: usize,
+        bounds: &Bounds,
+        reference_level: f64,
+        place: impl Fn(&Parameters) -> u32,
+    ) -> GaussianFit {
+        let Some(end) = end else {
+            return GaussianFit::failed(flags::NOT_CONVERGED, n_cells);
+        };
+        let p = &end.parameters;
+        let place = place(p);
+        let factored = Cholesky::new(&end.normal.matrix, 0.0);
+        let (true, Some(factored)) = (end.has_converged, factored) else {
+            let why = if end.is_singular || end.has_converged {
+                flags::DEGENERATE
+            } else {
+                flags::NOT_CONVERGED
+            };
+            return GaussianFit::failed(why | place, n_cells);
+        };
+        let mut covariance = factored.inverse();
+        for held in (0..N).filter(|&i| bounds.is_held[i]) {
+            covariance[held][held] = 0.0;
+        }
+        let mut fit = GaussianFit::failed(place, n_cells);
+        let is_round = bounds.is_held[CROSS] && p[DIFFERENCE] == 0.0 && p[CROSS] == 0.0;
+        report::set_parameters(&mut fit, p, &covariance, reference_level, is_round);
+        fit.chi2 = end.normal.chi2;
+        fit.degrees_of_freedom = n_cells - bounds.n_free();
+        fit.n_evaluations = end.n_evaluations;
+        if is_round {
+            fit.flags |= flags::ROUND;
+        }
+        if fit.significance().abs() < self.significance {
+            fit.flags |= flags::NOT_SIGNIFICANT;
+        }
+        let has_wrong_sign = match self.sign {
+            Sign::Positive => fit.amplitude < 0.0,
+            Sign::Negative => fit.amplitude > 0.0,
+            Sign::Both => false,
+        };
+        if has_wrong_sign {
+            fit.flags |= flags::WRONG_SIGN;
+        }
+        fit
+    }
+
+    pub(super) fn held(&self) -> [bool; N] {
         let mut is_held = [false; N];
         is_held[LEVEL] = !self.has_level;
         let is_fixed = matches!(self.shape, BeamShape::Fixed { .. });
