@@ -23,7 +23,7 @@ from pixtrace.simulate import ArrayLayout, ScanNoise, ScanParams, ScanSource, Si
 
 DT = 1.0 / 203.25
 WHITE = 12.0
-BAD = {f"{reason}_fraction": 0.025 for reason in ("dead", "blind", "noisy", "oscillating")}
+BAD: dict[str, Any] = {f"{reason}_fraction": 0.025 for reason in ("dead", "blind", "noisy", "oscillating")}
 REASONS = {
     "": ChannelFlag(0),
     "dead": ChannelFlag.DEAD,

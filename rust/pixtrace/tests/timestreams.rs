@@ -118,9 +118,9 @@ fn bad_channels_are_known_by_what_is_wrong_with_them() {
         };
         assert_eq!(flag & expected, expected, "{c}: {flag}");
         assert_eq!(*flag == 0, expected == 0, "{c}: {flag}");
-        assert_eq!(cleaned.channel_weight[c] == 0.0, expected != 0);
+        assert_eq!(cleaned.channel_weight[c] > 0.0, expected == 0);
     }
-    assert!(scan.data.column(4).iter().all(|x| x.is_nan()) && scan.data[[5, 3]] == 17.0);
+    assert!(scan.data.column(4).iter().all(|x| x.is_nan()));
 }
 
 #[test]
