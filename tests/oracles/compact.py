@@ -30,7 +30,7 @@ def compact(alpha: FloatArray, points: FloatArray, native: float, n_bins: int, p
     if points.size < 50:
         return mask
     # A number of the points' precision, as it comes out of a median of theirs: it sets that of the edges of the bins.
-    spacing = points.dtype.type(native)
+    spacing: Any = points.dtype.type(native)
     reach = spacing * n_bins / 4
     if not np.any(np.abs(points) <= reach):
         return mask
