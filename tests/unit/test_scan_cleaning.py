@@ -109,7 +109,8 @@ class TestCleaning:
             assert np.mean(hits) >= least
         marked = ((flags & int(SampleFlag.SPIKE)) > 0)[:, live]
         assert truth[:, live][marked].mean() > 0.99
-        assert abs(int(found.n_jumps[live].sum()) - int(live[scan.jumps.channel].sum())) <= 7
+        # A large jump may be removed in two steps.
+        assert 1.0 <= found.n_jumps[live].sum() / live[scan.jumps.channel].sum() < 1.25
 
     def test_gains_to_the_sky_are_unbiased(self) -> None:
         # Gains and their scatter are those of the pixels, as far as the sky tells.

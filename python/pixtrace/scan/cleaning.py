@@ -119,7 +119,7 @@ class Cleaned:
     n_spikes: npt.NDArray[np.int64]
     """Number of glitches, shape (n_channels,)."""
     n_jumps: npt.NDArray[np.int64]
-    """Number of jumps that were removed, shape (n_channels,)."""
+    """Number of steps that were removed, shape (n_channels,); a large jump may be removed in two."""
 
     def __len__(self) -> int:
         return self.channel_flag.size
