@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pixtrace.adapters.sofia import PixelMap, enable
-from tests.adapters.sofia_peer.untyped import Reduction, log
+from tests.adapters.sofia_peer.untyped import Reduction, log, units
 from tests.reference import reference_root
 
 
@@ -51,4 +51,11 @@ def test_a_raw_scan_of_hawc_plus_by_default(tmp_path: Path, monkeypatch: pytest.
     error = found[:, ours] - np.array([truth["true_x"], truth["true_y"]])[:, theirs]
     distance = np.hypot(*(error - np.median(error, axis=1, keepdims=True)))
     assert np.median(distance) < 2.5  # the pipeline filters the time stream, and smooths the maps
-    assert [path.suffix for path in tmp_path.iterdir() if path != tmp_path / "scan.fits"] == [".rcp"]
+
+
+def test_the_example_instrument(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "scan.fits"
+    Reduction("example").info.write_simulated_hdul(str(path), fwhm=10 * units.arcsec)
+    reduction = reduce("example", path, tmp_path, monkeypatch)
+    assert reduction.source.count_points() > 0
+    assert list(tmp_path.glob("*.rcp"))
