@@ -22,6 +22,7 @@ __all__ = [
     "linear_oversample",
     "nearest_rows",
     "oversample",
+    "rescale",
     "sample_points",
     "trace_image",
     "trim_edges",
@@ -101,6 +102,9 @@ def oversample(
     n_threads: int | None,
     progress: _Progress | None,
 ) -> list[npt.NDArray[np.floating[Any]]]: ...
+def rescale(
+    model: TraceModel, flux: _Plane, alpha: _Float64, region_map: _Labels, *, n_threads: int | None
+) -> TraceModel: ...
 def linear_oversample(
     data: _Plane,
     region_map: _Labels,

@@ -21,6 +21,8 @@ __all__ = ["Options", "read_toml"]
 _OWN = ("fit_threshold", "slope_limit", "psf_optimal")
 """Parameters of the method that have an option of their own."""
 
+_FORMATS = ("fits", "asdf")
+
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "factor": (float, int),
     "output": (str,),
@@ -32,6 +34,8 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "slope_limit": (float, int),
     "psf_optimal": (bool,),
     "threads": (int,),
+    "format": (str,),
+    "rescale": (bool,),
     "parameters": (dict,),
 }
 _KIND_NAMES: Mapping[type, str] = {
@@ -62,6 +66,12 @@ class Options:
         Changes to the parameters; None leaves them as they are.
     threads : int or None
         Number of threads; None: one per core.
+    format : {"fits", "asdf"}
+        What kind of file a model is written to.
+    model : Path or None
+        File with models to be used instead of fits.
+    rescale : bool or None
+        Whether those are scaled to the flux of each exposure; None: unless they were fitted to it.
     parameters : mapping of str to object
         Further changes to the parameters, by name.
 
@@ -81,6 +91,9 @@ class Options:
     slope_limit: float | None = None
     psf_optimal: bool | None = None
     threads: int | None = None
+    format: str = "fits"
+    model: Path | None = None
+    rescale: bool | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -90,6 +103,9 @@ class Options:
             raise ParameterError(msg)
         if self.threads is not None and self.threads < 1:
             msg = f"threads = {self.threads}; it must be at least 1"
+            raise ParameterError(msg)
+        if self.format not in _FORMATS:
+            msg = f"format = {self.format!r}; it must be one of {', '.join(_FORMATS)}"
             raise ParameterError(msg)
         for name in ("fit_threshold", "slope_limit"):
             value = getattr(self, name)
@@ -128,8 +144,9 @@ class Options:
             values.update(_read(Path(given["config"])))
         values.update({item.name: given[item.name] for item in fields(cls) if item.name in given})
         values.update(fixed)
-        if "output" in values:
-            values["output"] = Path(values["output"]).expanduser()
+        for name in ("output", "model"):
+            if name in values:
+                values[name] = Path(values[name]).expanduser()
         return cls(**values)
 
     def params_for(self, native: TraceParams) -> TraceParams:

@@ -9,7 +9,7 @@ Two ways in: `fit_all_regions` and its kin work on plain arrays, one job each; `
 """
 
 from pixtrace.trace.bspline import BSpline
-from pixtrace.trace.exposure import FittedImage, OversampledImage, fit_image, oversample_image
+from pixtrace.trace.exposure import FittedImage, OversampledImage, apply_model, fit_image, oversample_image
 from pixtrace.trace.fit import fit_2d_spline_trace, fit_all_regions
 from pixtrace.trace.image import SpectralImage
 from pixtrace.trace.model import ColumnTrace, RegionTrace, TraceModel
@@ -30,6 +30,7 @@ __all__ = [
     "TraceModel",
     "TraceParams",
     "TraceSummary",
+    "apply_model",
     "fit_2d_spline_trace",
     "fit_all_regions",
     "fit_image",

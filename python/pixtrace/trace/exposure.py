@@ -21,19 +21,27 @@ from pixtrace.trace.fit import fit_all_regions
 from pixtrace.trace.oversample import alpha_on_grid, check_memory, nearest_rows, oversample_planes, trace_planes
 from pixtrace.trace.params import TraceParams
 from pixtrace.trace.result import FittedImage, OversampledImage, TraceSummary, summarise
-from pixtrace.trace.thresholds import clipped_mean_std, thresholds
+from pixtrace.trace.thresholds import Thresholds, clipped_mean_std, thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import numpy.typing as npt
 
     from pixtrace.trace.image import FloatPlane, LabelPlane, SpectralImage
-    from pixtrace.trace.thresholds import Thresholds
+    from pixtrace.trace.model import TraceModel
 
     Progress = Callable[[int, int], object]
 
-__all__ = ["FittedImage", "OversampledImage", "TraceSummary", "fit_image", "oversample_image", "trace_image_planes"]
+__all__ = [
+    "FittedImage",
+    "OversampledImage",
+    "TraceSummary",
+    "apply_model",
+    "fit_image",
+    "oversample_image",
+    "trace_image_planes",
+]
 
 
 def fit_image(
@@ -80,6 +88,59 @@ def fit_image(
         **params.fit_kwargs(image.shape[1]),
     )
     return FittedImage(model=model, offset=offset, thresholds=levels, seconds=perf_counter() - start)
+
+
+def apply_model(
+    image: SpectralImage,
+    model: TraceModel,
+    params: TraceParams,
+    *,
+    rescale: bool = True,
+    offset: float | None = None,
+    n_threads: int | None = None,
+) -> FittedImage:
+    """Take a model that is there already for an image, in the place of a fit.
+
+    Parameters
+    ----------
+    image : SpectralImage
+        The image.
+    model : TraceModel
+        Its model, or that of another exposure of the same source at the same place in the slices.
+    params : TraceParams
+        The parameters that the model is to be used with.
+    rescale : bool, optional
+        Whether the splines are scaled to the flux of this image. Without it the scales are those of the model, as they
+        should be if it was fitted to this very image.
+    offset : float, optional
+        Negative mean that was taken off the flux before the fit; None works it out from this image.
+    n_threads : int, optional
+        Number of threads; the result does not depend on it.
+
+    Returns
+    -------
+    FittedImage
+        For `oversample_image` and `trace_image_planes`.
+
+    Raises
+    ------
+    DataError
+        The image has none of the regions that the model has.
+    """
+    _check_call(params, None)
+    start = perf_counter()
+    if not set(model) & set(image.regions):
+        msg = (
+            f"{image.label} has regions {_some(image.regions)}, and the model {_some(model)}: none in common; "
+            "take the model of an exposure of the same mode"
+        )
+        raise DataError(msg)
+    good = usable_flux(image)
+    offset = _negative_mean(good, image.region_map) if offset is None else as_real(offset, "offset")
+    if rescale:
+        flux = good - good.dtype.type(offset) if offset else good
+        model = model.rescaled(flux, image.alpha, image.region_map, n_threads=n_threads)
+    return FittedImage(model=model, offset=offset, thresholds=Thresholds(None, None), seconds=perf_counter() - start)
 
 
 def trace_image_planes(
@@ -292,6 +353,12 @@ def _check_call(params: object, progress: object) -> None:
         raise ParameterError(msg)
     if progress is not None:
         check_callable(progress, "progress")
+
+
+def _some(labels: Iterable[int]) -> str:
+    """Return the first few of some labels."""
+    known = list(labels)
+    return ", ".join(map(str, known[:6])) + (f" ... ({len(known)} in all)" if len(known) > 6 else "")  # noqa: PLR2004
 
 
 def _negative_mean(flux: FloatPlane, region_map: LabelPlane) -> float:

@@ -28,7 +28,7 @@ mod _native {
         nearest_rows, trim_edges,
     };
     #[pymodule_export]
-    use crate::fit::{fit_all_regions, fit_region};
+    use crate::fit::{fit_all_regions, fit_region, rescale};
     #[pymodule_export]
     use crate::model::PyTraceModel;
     #[pymodule_export]
