@@ -10,6 +10,8 @@ mod maps;
 mod model;
 mod oversample;
 mod planes;
+mod record;
+mod robust;
 mod run;
 mod samples;
 mod sources;
@@ -39,6 +41,8 @@ mod _native {
     use crate::sources::gaussian_flags;
     #[pymodule_export]
     use crate::stack::PyMapStack;
+    #[pymodule_export]
+    use crate::robust::{fit_all_regions_recorded, fit_robust, oversample_with_errors};
 
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 

@@ -56,7 +56,8 @@ pub fn rescale<T: Real>(
                 .collect();
             control.advance(trace.columns.len());
             control.check()?;
-            Ok((label, RegionTrace { splines: trace.splines.clone(), columns }))
+            // What the fit knew of its errors it knew of another exposure.
+            Ok((label, RegionTrace { splines: trace.splines.clone(), columns, record: None }))
         })
         .collect::<Vec<_>>();
     Ok(TraceModel { regions: regions.into_iter().collect::<Result<_, Error>>()? })
