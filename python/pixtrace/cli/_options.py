@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "read_toml"]
 
-_OWN = ("fit_threshold", "slope_limit", "psf_optimal")
+_OWN = ("fit_threshold", "slope_limit", "psf_optimal", "errors", "n_covariances")
 """Parameters of the method that have an option of their own."""
 
 _FORMATS = ("fits", "asdf")
@@ -33,6 +33,8 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "fit_threshold": (float, int),
     "slope_limit": (float, int),
     "psf_optimal": (bool,),
+    "errors": (str,),
+    "n_covariances": (int,),
     "threads": (int,),
     "format": (str,),
     "rescale": (bool,),
@@ -62,7 +64,7 @@ class Options:
         As on the command line.
     preset : str or None
         Parameters to take instead of the file's own.
-    fit_threshold, slope_limit, psf_optimal : float, float, bool or None
+    fit_threshold, slope_limit, psf_optimal, errors, n_covariances : float, float, bool, str, int or None
         Changes to the parameters; None leaves them as they are.
     threads : int or None
         Number of threads; None: one per core.
@@ -90,6 +92,8 @@ class Options:
     fit_threshold: float | None = None
     slope_limit: float | None = None
     psf_optimal: bool | None = None
+    errors: str | None = None
+    n_covariances: int | None = None
     threads: int | None = None
     format: str = "fits"
     model: Path | None = None

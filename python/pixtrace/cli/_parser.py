@@ -41,6 +41,8 @@ configuration file (TOML; what is given on the command line wins):
   fit_threshold = 10
   slope_limit = 0.1
   psf_optimal = false
+  errors = "propagated"
+  n_covariances = 2
   save_intermediate_results = false
   threads = 4
   overwrite = true
@@ -260,7 +262,9 @@ def _add_models(commands: argparse._SubParsersAction[_Parser]) -> None:
         choices=("fits", "asdf"),
         help="kind of file: tables in FITS, or ASDF (extra: asdf) (default: fits)",
     )
-    _add_method(fit.add_argument_group("method"))
+    method = fit.add_argument_group("method")
+    _add_method(method)
+    _add_errors(method)
     _add_rest(fit)
 
     apply = commands.add_parser(
@@ -354,7 +358,9 @@ def _add_processing(parser: argparse.ArgumentParser) -> None:
         action=switch,
         help="write the full trace, the linearly interpolated flux and the residual too",
     )
-    _add_method(parser.add_argument_group("method"))
+    method = parser.add_argument_group("method")
+    _add_method(method)
+    _add_errors(method)
     _add_rest(parser)
 
 
@@ -372,7 +378,8 @@ def _add_method(method: argparse._ArgumentGroup) -> None:
         "--preset",
         metavar="NAME",
         help="parameters of this mode instead of the file's own: miri-mrs, miri-lrs-slit, miri-lrs-slitless, "
-        "nirspec-ifu, nirspec-slit, nirspec-mos (these also with -prism and -nrs2), generic",
+        "nirspec-ifu, nirspec-slit, nirspec-mos (these also with -prism and -nrs2), generic; or robust: weighted "
+        "fits that choose knots and windows by the data, and propagated errors, for every mode",
     )
     _add_method(method)
     parser.add_argument("--config", metavar="FILE", help="read options from a TOML file, see below")
@@ -402,6 +409,23 @@ def _add_method(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> No
     )
 <<<<<<< HEAD
 =======
+
+
+def _add_errors(method: argparse._ArgumentGroup) -> None:
+    """Add what is done about errors."""
+    method.add_argument(
+        "--errors",
+        choices=("propagated", "jwst"),
+        help="propagate the variances of the pixels through fit and oversampling, or interpolate the errors and "
+        "multiply them by an empirical factor, as jwst does (default: jwst; with --preset robust: propagated)",
+    )
+    method.add_argument(
+        "--covariances",
+        type=int,
+        metavar="N",
+        dest="n_covariances",
+        help="with propagated errors, write the covariance of each pixel with the next 1 ... N along the column too",
+    )
 
 
 def _add_rest(parser: argparse.ArgumentParser) -> None:

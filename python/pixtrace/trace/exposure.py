@@ -18,9 +18,11 @@ from pixtrace._arrays import as_double, as_real, check_callable
 from pixtrace.exceptions import DataError, ParameterError, ShapeError
 from pixtrace.trace.companions import companions, native_dq, usable_flux
 from pixtrace.trace.fit import fit_all_regions
-from pixtrace.trace.oversample import alpha_on_grid, check_memory, nearest_rows, oversample_planes, trace_planes
+from pixtrace.trace.oversample import alpha_on_grid, check_memory, nearest_rows, trace_planes
 from pixtrace.trace.params import TraceParams
+from pixtrace.trace.refine import refined
 from pixtrace.trace.result import FittedImage, OversampledImage, TraceSummary, summarise
+from pixtrace.trace.robust import fit_robust
 from pixtrace.trace.thresholds import Thresholds, clipped_mean_std, thresholds
 
 if TYPE_CHECKING:
@@ -75,18 +77,34 @@ def fit_image(
     good = usable_flux(image)
     offset = _negative_mean(good, image.region_map)
     flux = good - good.dtype.type(offset) if offset else good
-    levels = _thresholds(image, flux, params)
-    model = fit_all_regions(
-        flux,
-        image.error,
-        image.alpha,
-        image.region_map,
-        peak_threshold=levels.peak,
-        snr_threshold=levels.snr,
-        n_threads=n_threads,
-        progress=progress,
-        **params.fit_kwargs(image.shape[1]),
-    )
+    is_propagated = params.errors == "propagated" and image.error is not None
+    variances = list(image.variances.values()) if is_propagated else []
+    if params.method == "robust":
+        levels = Thresholds(None, None)
+        model = fit_robust(
+            flux,
+            image.error,
+            image.alpha,
+            image.region_map,
+            variances=variances,
+            n_threads=n_threads,
+            progress=progress,
+        )
+    else:
+        levels = _thresholds(image, flux, params)
+        model = fit_all_regions(
+            flux,
+            image.error,
+            image.alpha,
+            image.region_map,
+            peak_threshold=levels.peak,
+            snr_threshold=levels.snr,
+            covariance=is_propagated,
+            variances=variances,
+            n_threads=n_threads,
+            progress=progress,
+            **params.fit_kwargs(image.shape[1]),
+        )
     return FittedImage(model=model, offset=offset, thresholds=levels, seconds=perf_counter() - start)
 
 
@@ -257,8 +275,10 @@ def oversample_image(
 
     Notes
     -----
-    The error of a pixel is interpolated linearly, and multiplied by ``0.23 factor + 0.77`` to make up for the
-    correlation of neighbouring pixels, which is not recorded; variances are treated alike, through their square roots.
+    With ``params.errors == "jwst"`` the error of a pixel is interpolated linearly, and multiplied by ``0.23 factor +
+    0.77`` to make up for the correlation of neighbouring pixels, which is not recorded; variances are treated alike,
+    through their square roots. With "propagated", errors and variances are those of
+    `pixtrace.trace.oversample_with_errors`, and `params.n_covariances` covariances are kept.
     """
     _check_call(params, progress)
     factor = check_factor(image, factor)
@@ -275,16 +295,13 @@ def oversample_image(
     fitted = fitted or fit_image(image, params, n_threads=n_threads, progress=stages.next())
     start = perf_counter()
     good = usable_flux(image)
-    planes = oversample_planes(
-        fitted.model,
+    planes, errors = refined(
+        image,
+        fitted,
         good - good.dtype.type(fitted.offset) if fitted.offset else good,
-        image.alpha,
-        image.region_map,
         factor,
         alpha_os,
-        **params.oversample_kwargs(),
-        flipped=image.flipped,
-        dtype=image.flux.dtype,
+        params,
         want=("trace_used", "full_trace", "linear_flux", "residual_flux") if intermediate else ("trace_used",),
         n_threads=n_threads,
         progress=stages.next(),
@@ -300,6 +317,7 @@ def oversample_image(
         planes.flux_os,
         factor,
         require_ngood=params.oversample_require_ngood,
+        errors=errors,
         n_threads=n_threads,
     )
     wavelength = image.wavelength
@@ -316,6 +334,7 @@ def oversample_image(
         alpha=alpha_os,
         wavelength=wavelength,
         variances=rest.variances,
+        covariances=rest.covariances,
         trace_used=planes.trace_used,
         full_trace=planes.full_trace if intermediate else None,
         linear_flux=planes.linear_flux if intermediate else None,

@@ -14,6 +14,7 @@ from pixtrace import _native
 from pixtrace._arrays import as_count, as_double, as_floating, as_labels
 from pixtrace._providers import provider
 from pixtrace.trace.bspline import BSpline, spline_from_core
+from pixtrace.trace.record import RecordTable, RegionRecord
 
 if TYPE_CHECKING:
     import os
@@ -282,6 +283,23 @@ class TraceModel(Mapping[int, RegionTrace]):
 
         return trace_image(self, region_map, alpha, slope_limit=slope_limit, pad=pad)
 
+    def record(self, region: int) -> RegionRecord | None:
+        """Return what the fit of a region has recorded of itself: provenance, quality and covariance by column.
+
+        Parameters
+        ----------
+        region : int
+            A region of this model.
+
+        Returns
+        -------
+        RegionRecord or None
+            None if the fit was made without a record, or the region has no trace.
+        """
+        if region not in self._labels:
+            raise KeyError(region)
+        return RegionRecord.of(self.native, int(region))
+
     def rescaled(
         self,
         flux: npt.ArrayLike,
@@ -332,14 +350,31 @@ class TraceModel(Mapping[int, RegionTrace]):
         """
         return {label: self.native.table(label) for label in self._labels}
 
+    def records(self) -> dict[int, RecordTable]:
+        """Return what the fits have recorded of themselves, in arrays, for the regions that have a record.
+
+        Returns
+        -------
+        dict of int to tuple
+            For `from_tables`; to look at a record use `record`.
+        """
+        found = {label: self.native.record(label) for label in self._labels}
+        return {label: record for label, record in found.items() if record is not None}
+
     @classmethod
-    def from_tables(cls, tables: Mapping[int, tuple[npt.NDArray[Any], ...]]) -> TraceModel:
+    def from_tables(
+        cls,
+        tables: Mapping[int, tuple[npt.NDArray[Any], ...]],
+        records: Mapping[int, RecordTable] | None = None,
+    ) -> TraceModel:
         """Return the model whose `tables` these are.
 
         Parameters
         ----------
         tables : mapping of int to tuple of ndarray
             See `tables`.
+        records : mapping of int to tuple, optional
+            See `records`.
 
         Returns
         -------
@@ -351,7 +386,8 @@ class TraceModel(Mapping[int, RegionTrace]):
         ShapeError, DataError
             The arrays do not fit together, or do not make splines.
         """
-        return cls(_native.TraceModel.from_tables({label: cast("Table", table) for label, table in tables.items()}))
+        native = _native.TraceModel.from_tables({label: cast("Table", table) for label, table in tables.items()})
+        return cls(native.with_records(records) if records else native)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the model to a file, exact to the bit.
@@ -399,8 +435,8 @@ class TraceModel(Mapping[int, RegionTrace]):
         """
         return _files().load_model(path)
 
-    def __reduce__(self) -> tuple[Callable[[dict[int, Table]], TraceModel], tuple[dict[int, Table]]]:
-        return TraceModel.from_tables, (self.tables(),)
+    def __reduce__(self) -> tuple[Callable[..., TraceModel], tuple[dict[int, Table], dict[int, RecordTable]]]:
+        return TraceModel.from_tables, (self.tables(), self.records())
 
     def __repr__(self) -> str:
         return f"<TraceModel: {len(self)} regions, {self.n_columns} columns, {self.n_fits} fits>"

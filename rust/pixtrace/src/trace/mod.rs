@@ -6,8 +6,10 @@
 //!
 //! NaN marks missing data in every plane and infinities count as missing too.
 
+mod assign;
 mod compact;
 mod exposure;
+mod fine_column;
 mod fit;
 mod functional;
 mod grid;

@@ -14,7 +14,7 @@ use super::region::RegionPixels;
 /// Rows and columns, to either side, of the neighbourhoods.
 const NEIGHBOURHOODS: [(usize, usize); 4] = [(1, 1), (1, 5), (0, 2), (0, 10)];
 /// Chi2 of pure noise goes up and down; it has to exceed one by this many standard deviations.
-const SIGNIFICANT: f64 = 2.0;
+const SIGNIFICANT: f64 = 3.0;
 /// Neighbours that chi2 is worth something with.
 const FEWEST: f64 = 3.0;
 /// A residual this many times its error, and this many times what its neighbours have, is an outlier.

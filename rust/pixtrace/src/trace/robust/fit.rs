@@ -79,6 +79,33 @@ impl RobustParams {
 ///
 /// # Errors
 /// [`Error::Parameter`], [`Error::ShapeMismatch`], and [`Error::Cancelled`].
+///
+/// ```
+/// use ndarray::Array2;
+/// use pixtrace::trace::{
+///     Exposure, OversampleParams, ErrorParams, Residual, RobustParams, fit_robust, oversample_with_errors,
+/// };
+///
+/// let row = |m: usize, factor: f64| (m as f64 + 0.5) / factor - 0.5;
+/// let alpha = |n: usize, f: f64| Array2::from_shape_fn((n, 90), |(m, x)| row(m, f) - 11.5 + 0.03 * x as f64);
+/// let (native, fine) = (alpha(24, 1.0), alpha(48, 2.0));
+/// let flux = native.mapv(|a: f64| 100.0 * (-0.5 * (a / 0.9).powi(2)).exp() + 1.0);
+/// let (error, region) = (Array2::from_elem((24, 90), 0.5), Array2::from_elem((24, 90), 1_i32));
+/// let exposure = Exposure::new(flux.view(), Some(error.view()), native.view(), region.view())?;
+///
+/// let model = fit_robust(&exposure, &[], &RobustParams::default(), &Default::default())?;
+/// let record = model.regions[&1].record.as_ref().unwrap();
+/// assert!(record.fits[45].chi2 < 0.1); // there is no noise in these data
+/// let params = OversampleParams { slope_limit: 0.0, require_ngood: 3, ..OversampleParams::default() };
+/// let errors = ErrorParams { residual: Residual::Significant, n_covariances: 1 };
+/// let (planes, found) = oversample_with_errors::<f64, f64>(
+///     &exposure, &[], &model, fine.view(), &params, errors, &Default::default(),
+/// )?;
+/// let truth = 100.0 * (-0.5 * (fine[(23, 45)] / 0.9).powi(2)).exp() + 1.0;
+/// assert!((planes.flux[(23, 45)] - truth).abs() < 0.5);
+/// assert!(found.variances[0][(23, 45)].sqrt() < 0.5);
+/// # Ok::<(), pixtrace::Error>(())
+/// ```
 pub fn fit_robust<T: Real>(
     exposure: &Exposure<'_, T>,
     variances: &[ndarray::ArrayView2<'_, T>],

@@ -14,6 +14,8 @@ const MEAN_REACH: usize = 8;
 const CHI2_REACH: usize = 4;
 /// Median absolute deviation of a normal distribution, inverted.
 const MAD: f64 = 1.4826;
+/// Of fewer residuals at a place along the slice nothing is known of what is usual there.
+const FEW_RESIDUALS: usize = 20;
 /// Rounds in which the scale of a column is fitted and its outliers are set aside.
 const SCALE_ROUNDS: usize = 4;
 
@@ -219,10 +221,15 @@ impl<'a> Weighted<'a> {
                 values[bin(alpha).min(n_bins)].push(z.abs());
             }
         }
-        const FEW: usize = 20;
         let limits: Vec<f64> = values
             .iter_mut()
-            .map(|v| if v.len() > FEW { clip * (MAD * median(v)).max(1.0) } else { f64::INFINITY })
+            .map(|v| {
+                if v.len() > FEW_RESIDUALS {
+                    clip * (MAD * median(v)).max(1.0)
+                } else {
+                    f64::INFINITY
+                }
+            })
             .collect();
         for (i, &z) in residual.iter().enumerate() {
             if z.is_finite() && z.abs() > limits[bin(self.pixels.alpha[i]).min(n_bins)] {
