@@ -1,5 +1,6 @@
 """Trace models in files: exact to the bit, described by a schema, refused when damaged; `pixtrace fit` and `apply`."""
 
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,6 +24,7 @@ from pixtrace.io import (
     save_models,
     write_image,
 )
+from pixtrace.io.models.stored import flat_record
 from pixtrace.simulate import Scene, star_in_ifu
 from pixtrace.trace import SpectralImage, TraceModel, TraceParams, fit_image, oversample_image
 from tests.untyped import asdf, fits
@@ -39,6 +41,11 @@ def scene() -> Scene:
 @pytest.fixture(scope="module")
 def model(scene: Scene) -> TraceModel:
     return fit_image(scene.image, FIT_ALL).model
+
+
+@pytest.fixture(scope="module")
+def recorded(scene: Scene) -> TraceModel:
+    return fit_image(scene.image, TraceParams.robust()).model
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +74,39 @@ def test_a_saved_model_comes_back_bit_for_bit(model: TraceModel, tmp_path: Path,
         model.save(path)
     again.save(path, overwrite=True)
     assert bits(TraceModel.load(path)) == bits(model)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("method", ["reference", "robust"])
+def test_records_come_back_too(scene: Scene, tmp_path: Path, suffix: str, method: str) -> None:
+    base = TraceParams.robust() if method == "robust" else FIT_ALL.replace(errors="propagated")
+    image = scene.image
+    half = np.asarray(image.error) ** 2 / 2
+    with_variances = SpectralImage(
+        flux=image.flux,
+        error=image.error,
+        alpha=image.alpha,
+        region_map=image.region_map,
+        variances={"var_poisson": half, "var_rnoise": half},
+    )
+    fitted = fit_image(with_variances, base)
+    fitted.model.save(tmp_path / f"model{suffix}")
+    again = TraceModel.load(tmp_path / f"model{suffix}")
+    for found in (again, pickle.loads(pickle.dumps(fitted.model))):  # noqa: S301 - our own
+        assert bits(found) == bits(fitted.model)
+        assert flat(found) == flat(fitted.model)
+    expected = oversample_image(with_variances, 2, base, fitted=fitted)
+    result = oversample_image(with_variances, 2, base, fitted=replace(fitted, model=again))
+    assert result.error is not None
+    np.testing.assert_array_equal(result.error, expected.error)
+    np.testing.assert_array_equal(result.variances["var_rnoise"], expected.variances["var_rnoise"])
+
+
+def flat(model: TraceModel) -> list[bytes]:
+    """Return all numbers of the records."""
+    records = [flat_record(record) for record in model.records().values()]
+    assert records
+    return [name.encode() + array.tobytes() for record in records for name, array in record.items()]
 
 
 DOUBLES = st.floats(allow_nan=True, allow_infinity=True, allow_subnormal=True, width=64)
@@ -160,6 +200,15 @@ def drop_knots(hdus: Any) -> None:
     hdus["KNOTS"].data = hdus["KNOTS"].data[:-1]
 
 
+def longer_records(hdus: Any) -> None:
+    hdus["RECORDS"].data["LENGTH"] += 1
+
+
+def other_records(hdus: Any) -> None:
+    fields = hdus["RECORDS"].data["FIELD"]
+    fields[fields == "origin"] = "other"
+
+
 def drop_table(hdus: Any) -> None:
     del hdus["SPLINES"]
 
@@ -200,6 +249,8 @@ def no_params(hdus: Any) -> None:
         (drop_knots, "KNOTS of .* rows; expected"),
         (drop_table, "no extension SPLINES"),
         (other_table, "no column COEFF"),
+        (longer_records, "fewer numbers than RECORDS says"),
+        (other_records, "record of the fit is damaged"),
         (newer, r"format 2\.0\.0.*install a newer one"),
         (nonsense, "format version 'x'"),
         (falling_knots, "damaged trace model"),
@@ -207,9 +258,9 @@ def no_params(hdus: Any) -> None:
         (bad_params, "parameters cannot be read: lrange = -1"),
     ],
 )
-def test_damaged_tables_say_what_is_wrong(model: TraceModel, tmp_path: Path, change: Any, message: str) -> None:
+def test_damaged_tables_say_what_is_wrong(recorded: TraceModel, tmp_path: Path, change: Any, message: str) -> None:
     path = tmp_path / "model.fits"
-    model.save(path)
+    recorded.save(path)
     damage(path, change)
     with pytest.raises(FileReadError, match=message) as caught:
         TraceModel.load(path)

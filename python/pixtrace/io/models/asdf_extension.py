@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pixtrace.exceptions import FileReadError
-from pixtrace.io.models.stored import model_from_tables
+from pixtrace.io.models.stored import flat_record, model_from_tables, nested_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pixtrace.trace.model import TraceModel
+    from pixtrace.trace.record import RecordTable
 
 __all__ = ["EXTENSION_URI", "TAG", "TraceExtension", "TraceModelConverter", "extensions", "resource_mappings"]
 
@@ -78,8 +79,13 @@ class TraceModelConverter:
         dict
             What the schema describes.
         """
-        tables = obj.tables()
-        regions = [{"region": label, **dict(zip(_ARRAYS, tables[label], strict=True))} for label in tables]
+        regions: list[dict[str, Any]] = []
+        records = obj.records()
+        for label, table in obj.tables().items():
+            region: dict[str, Any] = {"region": label, **dict(zip(_ARRAYS, table, strict=True))}
+            if label in records:
+                region["record"] = flat_record(records[label])
+            regions.append(region)
         return {"regions": regions}
 
     def from_yaml_tree(self, node: Mapping[str, Any], tag: str, ctx: object) -> TraceModel:  # noqa: ARG002
@@ -103,13 +109,16 @@ class TraceModelConverter:
             The arrays do not make a model.
         """
         tables: dict[int, tuple[npt.NDArray[Any], ...]] = {}
+        records: dict[int, RecordTable] = {}
         for region in node["regions"]:
             label = int(region["region"])
             if label in tables:
                 msg = f"the trace model holds region {label} twice; get a complete copy"
                 raise FileReadError(msg)
             tables[label] = tuple(_array(region, name) for name in _ARRAYS)
-        return model_from_tables(tables, "the file")
+            if "record" in region:
+                records[label] = nested_record(dict(region["record"]), f"region {label}")
+        return model_from_tables(tables, "the file", records)
 
 
 class TraceExtension:

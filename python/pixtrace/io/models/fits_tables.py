@@ -12,7 +12,16 @@ import numpy as np
 from pixtrace.exceptions import FileReadError
 from pixtrace.io.atomic import atomic_path
 from pixtrace.io.fitsfile import find_extension, open_fits
-from pixtrace.io.models.stored import FORMAT, StoredModel, check_format, model_from_tables, params_from
+from pixtrace.io.models.stored import (
+    FORMAT,
+    StoredModel,
+    check_format,
+    flat_record,
+    is_float_of_record,
+    model_from_tables,
+    nested_record,
+    params_from,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pixtrace.trace.model import Table
+    from pixtrace.trace.record import RecordTable
 
 __all__ = ["read_tables", "write_tables"]
 
@@ -34,6 +44,13 @@ _LAYOUT: dict[str, dict[str, str]] = {
     "SPLINES": {"NKNOTS": "i8"},
     "KNOTS": {"KNOT": "f8"},
     "COEFFS": {"COEFF": "f8"},
+}
+#: Records of fits: which array of which region, and how many numbers it has; then all whole numbers, then all others.
+#: Files of format 1.0 have none.
+_RECORDS: dict[str, dict[str, str]] = {
+    "RECORDS": {"IMAGE": "i4", "REGION": "i4", "FIELD": "S16", "LENGTH": "i8"},
+    "RECINTS": {"NUMBER": "i8"},
+    "RECFLTS": {"NUMBER": "f8"},
 }
 
 
@@ -80,6 +97,7 @@ def write_tables(path: Path, models: Sequence[StoredModel], *, overwrite: bool) 
             key: np.concatenate([np.empty(0, kind), *tables[name][key]]).astype(kind) for key, kind in kinds.items()
         }
         hdus.append(_table(name, record, kinds))
+    hdus.extend(_record_tables(models))
     with atomic_path(path, overwrite=overwrite) as partial:
         if partial.suffix == ".gz":
             with gzip.open(partial, "wb", compresslevel=_LEVEL) as packed:
@@ -118,13 +136,21 @@ def read_tables(path: Path) -> list[StoredModel]:
             name: {key: np.ascontiguousarray(read[name][key], dtype=kind) for key, kind in kinds.items()}
             for name, kinds in _LAYOUT.items()
         }
-        by_image = _split(arrays, path)
-        return [_stored(row, by_image.get(int(row["IMAGE"]), {}), f"{path}, image {row['IMAGE']}") for row in images]
+        by_image, records = _split(arrays, path), _read_records(hdus, path)
+        return [
+            _stored(
+                row,
+                by_image.get(int(row["IMAGE"]), {}),
+                records.get(int(row["IMAGE"]), {}),
+                f"{path}, image {row['IMAGE']}",
+            )
+            for row in images
+        ]
 
 
-def _stored(row: Any, tables: dict[int, Table], where: str) -> StoredModel:  # noqa: ANN401 - astropy has no types
+def _stored(row: Any, tables: dict[int, Table], records: dict[int, RecordTable], where: str) -> StoredModel:  # noqa: ANN401
     """Return the model of one row of the table of images."""
-    model = model_from_tables(tables, where)
+    model = model_from_tables(tables, where, records)
     try:
         about: dict[str, Any] = json.loads(str(row["ABOUT"]))
         return StoredModel(
@@ -176,6 +202,47 @@ def _split(arrays: dict[str, dict[str, npt.NDArray[Any]]], path: Path) -> dict[i
             coefficients[first_coefficient[start] : first_coefficient[end]],
         )
     return by_image
+
+
+def _record_tables(models: Sequence[StoredModel]) -> list[Any]:
+    """Return the tables with the records of the fits."""
+    rows: list[tuple[int, int, bytes, int]] = []
+    numbers: dict[str, list[npt.NDArray[Any]]] = {"RECINTS": [np.empty(0, np.int64)], "RECFLTS": [np.empty(0)]}
+    for image, stored in enumerate(models):
+        for label, record in stored.model.records().items():
+            for field, array in flat_record(record).items():
+                rows.append((image, label, field.encode(), array.size))
+                numbers["RECFLTS" if is_float_of_record(field) else "RECINTS"].append(array.ravel())
+    kinds = _RECORDS["RECORDS"]
+    listing = np.array(rows, dtype=list(kinds.items()))
+    tables = [_table("RECORDS", {key: listing[key] for key in kinds}, kinds)]
+    tables.extend(_table(name, {"NUMBER": np.concatenate(arrays)}, _RECORDS[name]) for name, arrays in numbers.items())
+    return tables
+
+
+def _read_records(hdus: Any, path: Path) -> dict[int, dict[int, RecordTable]]:  # noqa: ANN401 - astropy has no types
+    """Return the records of the fits, by image and region."""
+    if find_extension(hdus, "RECORDS", 1) is None:
+        return {}
+    read = {name: _read(hdus, path, name, tuple(kinds)) for name, kinds in _RECORDS.items()}
+    numbers = {
+        name: np.ascontiguousarray(read[name]["NUMBER"], dtype=_RECORDS[name]["NUMBER"]) for name in list(read)[1:]
+    }
+    used = dict.fromkeys(numbers, 0)
+    flat: dict[tuple[int, int], dict[str, npt.NDArray[Any]]] = {}
+    for row in read["RECORDS"]:
+        field, length = str(row["FIELD"]), int(row["LENGTH"])
+        name = "RECFLTS" if is_float_of_record(field) else "RECINTS"
+        array = numbers[name][used[name] : used[name] + length]
+        if length < 0 or array.size != length:
+            msg = f"extension {name} of {path} has fewer numbers than RECORDS says; get a complete copy"
+            raise FileReadError(msg)
+        used[name] += length
+        flat.setdefault((int(row["IMAGE"]), int(row["REGION"])), {})[field] = array
+    found: dict[int, dict[int, RecordTable]] = {}
+    for (image, label), arrays in flat.items():
+        found.setdefault(image, {})[label] = nested_record(arrays, f"{path}, image {image}, region {label}")
+    return found
 
 
 def _image_table(models: Sequence[StoredModel]) -> Any:  # noqa: ANN401 - astropy has no types

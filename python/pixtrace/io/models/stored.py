@@ -20,11 +20,41 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pixtrace.trace.image import SpectralImage
+    from pixtrace.trace.record import RecordTable
 
-__all__ = ["FORMAT", "StoredModel", "check_format", "fingerprint", "model_from_tables", "params_from"]
+__all__ = [
+    "FORMAT",
+    "StoredModel",
+    "check_format",
+    "fingerprint",
+    "flat_record",
+    "is_float_of_record",
+    "model_from_tables",
+    "nested_record",
+    "params_from",
+]
 
 #: Version of the format: a reader takes every file whose first number is its own.
-FORMAT = "1.0.0"
+FORMAT = "1.1.0"
+
+
+#: Arrays of a record, in the order of its table; then comes the noise, one array for each component of the variance.
+_RECORD = (
+    "origin",
+    "fitted_for",
+    "norm",
+    "window",
+    "n_points",
+    "n_rejected",
+    "chi2",
+    "limits",
+    "information",
+    "absent",
+)
+_NOISE = "noise_"
+#: Width of those that have two axes; the others are vectors.
+_WIDTH = {"window": 2, "limits": 2, "information": 4, "absent": 2}
+_FLOATS = frozenset({"norm", "chi2", "limits", "information"})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,7 +165,9 @@ def check_format(version: object, where: str) -> None:
         raise FileReadError(msg)
 
 
-def model_from_tables(tables: Mapping[int, tuple[npt.NDArray[Any], ...]], where: str) -> TraceModel:
+def model_from_tables(
+    tables: Mapping[int, tuple[npt.NDArray[Any], ...]], where: str, records: Mapping[int, RecordTable] | None = None
+) -> TraceModel:
     """Return the model of some tables.
 
     Parameters
@@ -144,6 +176,8 @@ def model_from_tables(tables: Mapping[int, tuple[npt.NDArray[Any], ...]], where:
         See `TraceModel.tables`.
     where : str
         File and place, for messages.
+    records : mapping of int to tuple, optional
+        See `TraceModel.records`.
 
     Returns
     -------
@@ -156,7 +190,81 @@ def model_from_tables(tables: Mapping[int, tuple[npt.NDArray[Any], ...]], where:
         They do not make a model.
     """
     try:
-        return TraceModel.from_tables(tables)
+        return TraceModel.from_tables(tables, records)
     except (PixtraceError, TypeError) as error:
         msg = f"{where} holds a damaged trace model: {error}"
         raise FileReadError(msg) from error
+
+
+def flat_record(record: RecordTable) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of a record by name.
+
+    Parameters
+    ----------
+    record : tuple
+        See `TraceModel.records`.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``is_weighted`` (one number), those of the record, and ``noise_0``, ``noise_1``, ...
+    """
+    is_weighted, of_columns, of_fits, information, noise, absent = record
+    arrays = dict(zip(_RECORD, (*of_columns, *of_fits, information, absent), strict=True))
+    named = {"is_weighted": np.array([int(is_weighted)], dtype=np.int64), **arrays}
+    named.update({f"{_NOISE}{k}": component for k, component in enumerate(noise)})
+    return named
+
+
+def is_float_of_record(name: str) -> bool:
+    """Return whether an array of a record holds floats; the others hold whole numbers.
+
+    Parameters
+    ----------
+    name : str
+        One of the names of `flat_record`.
+
+    Returns
+    -------
+    bool
+        True for floats.
+    """
+    return name in _FLOATS or name.startswith(_NOISE)
+
+
+def nested_record(arrays: Mapping[str, npt.ArrayLike], where: str) -> RecordTable:
+    """Return the record whose arrays these are.
+
+    Parameters
+    ----------
+    arrays : mapping of str to array_like
+        See `flat_record`; the arrays may be flat.
+    where : str
+        File and place, for messages.
+
+    Returns
+    -------
+    tuple
+        See `TraceModel.records`.
+
+    Raises
+    ------
+    FileReadError
+        One of them is missing, or has an impossible size.
+    """
+
+    def take(name: str, width: int | None, kind: type[np.generic]) -> npt.NDArray[Any]:
+        array = np.array(arrays[name], dtype=kind)
+        return array.ravel() if width is None else array.reshape(-1, width)
+
+    try:
+        known = {name: take(name, _WIDTH.get(name), np.float64 if name in _FLOATS else np.int64) for name in _RECORD}
+        n_noise = sum(name.startswith(_NOISE) for name in arrays)
+        noise = [take(f"{_NOISE}{k}", 4, np.float64) for k in range(n_noise)]
+        is_weighted = bool(take("is_weighted", None, np.int64)[0])
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        msg = f"{where}: the record of the fit is damaged ({error}); get a complete copy"
+        raise FileReadError(msg) from error
+    of_columns = (known["origin"], known["fitted_for"], known["norm"])
+    of_fits = (known["window"], known["n_points"], known["n_rejected"], known["chi2"], known["limits"])
+    return is_weighted, of_columns, of_fits, known["information"], noise, known["absent"]
