@@ -36,13 +36,13 @@ mod _native {
     #[pymodule_export]
     use crate::oversample::{linear_oversample, oversample, trace_image};
     #[pymodule_export]
+    use crate::robust::{fit_all_regions_recorded, fit_robust, oversample_with_errors};
+    #[pymodule_export]
     use crate::samples::{delta_sync_parms, sample_points};
     #[pymodule_export]
     use crate::sources::gaussian_flags;
     #[pymodule_export]
     use crate::stack::PyMapStack;
-    #[pymodule_export]
-    use crate::robust::{fit_all_regions_recorded, fit_robust, oversample_with_errors};
 
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
