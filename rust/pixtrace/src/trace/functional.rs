@@ -21,6 +21,8 @@
 //! What is neglected is the noise of the sum that a column is divided by before the fit: it moves all pixels of a column
 //! alike, and the scale takes it out again but for what differs between the columns of a window.
 
+use std::cell::OnceCell;
+
 use crate::numeric::bspline::ORDER;
 use crate::numeric::normal::{Band, Inverse, multiply};
 
@@ -35,6 +37,8 @@ pub(crate) struct Functional {
     pub(crate) first: usize,
     /// `b(a) - sum lambda_j b_j`; empty where the model is not used.
     pub(crate) beta: Vec<f64>,
+    /// `Z beta`, once it has been asked for.
+    applied: OnceCell<Vec<f64>>,
 }
 
 impl Functional {
@@ -157,10 +161,7 @@ impl<'a> ColumnTerms<'a> {
         // Through the coefficients, both.
         let form = match noise {
             None => self.between(a, b),
-            Some(noise) => {
-                let (za, zb) = (self.applied(a), self.applied(b));
-                dot(&za, &multiply(noise, &zb))
-            }
+            Some(noise) => dot(self.applied(a), &multiply(noise, self.applied(b))),
         };
         sum += s
             * s
@@ -194,14 +195,16 @@ impl<'a> ColumnTerms<'a> {
     }
 
     /// `Z beta`.
-    fn applied(&self, a: &Functional) -> Vec<f64> {
-        let mut sum = vec![0.0; self.inverse.len()];
-        for (i, beta) in a.beta.iter().enumerate() {
-            for (total, z) in sum.iter_mut().zip(self.inverse.row(a.first + i)) {
-                *total += beta * z;
+    fn applied<'f>(&self, a: &'f Functional) -> &'f [f64] {
+        a.applied.get_or_init(|| {
+            let mut sum = vec![0.0; self.inverse.len()];
+            for (i, beta) in a.beta.iter().enumerate() {
+                for (total, z) in sum.iter_mut().zip(self.inverse.row(a.first + i)) {
+                    *total += beta * z;
+                }
             }
-        }
-        sum
+            sum
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::region::Weighted;
 use crate::numeric::bspline::ORDER;
-use crate::numeric::normal::{Band, NormalEquations, basis_at, uniform_knots};
+use crate::numeric::normal::{Band, NormalEquations, add_outer, basis_at, multiply, uniform_knots};
 
 /// Weight of the second differences of the coefficients, relative to the typical information on a coefficient: enough
 /// to bridge gaps, too little to be seen elsewhere.
@@ -26,8 +26,22 @@ pub(crate) struct Equations<'a> {
     pub(crate) norms: Vec<f64>,
     /// Sums over the columns before each column of the region, and over all.
     sums: Vec<NormalEquations>,
+    /// Likewise, of what records need besides.
+    extras: Vec<Extras>,
     /// What each second difference of the coefficients is expected to be, squared, inverted; empty before that is known.
     expected: Vec<f64>,
+}
+
+/// What a record of a fit needs of a window, besides its normal equations.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extras {
+    /// Sum of weight times flux squared.
+    pub(crate) squares: f64,
+    /// Points that are used, and points that were set aside.
+    pub(crate) n_points: usize,
+    pub(crate) n_rejected: usize,
+    /// Noise matrices by component of the variance.
+    pub(crate) noise: Vec<Band>,
 }
 
 impl<'a> Equations<'a> {
@@ -61,7 +75,15 @@ impl<'a> Equations<'a> {
             this(x, &mut running);
             sums.push(running.clone());
         }
-        Self { region, knots, basis, norms: norms.to_vec(), sums, expected: Vec::new() }
+        Self {
+            region,
+            knots,
+            basis,
+            norms: norms.to_vec(),
+            sums,
+            extras: Vec::new(),
+            expected: Vec::new(),
+        }
     }
 
     /// Number of coefficients.
@@ -128,6 +150,55 @@ impl<'a> Equations<'a> {
             .collect();
     }
 
+    /// Works out what [`Equations::extras`] needs; `components` are variances of the pixels.
+    pub(crate) fn prepare_records(&mut self, components: &[Vec<f64>]) {
+        let pixels = self.region.pixels;
+        let mut running = Extras {
+            noise: vec![vec![[0.0; ORDER]; self.n()]; components.len()],
+            ..Extras::default()
+        };
+        self.extras = vec![running.clone()];
+        for (column, &norm) in pixels.columns.clone().zip(&self.norms) {
+            for i in pixels.column(column).filter(|_| norm.is_finite() && norm > 0.0) {
+                let weight = self.region.weight[i];
+                if weight == 0.0 {
+                    let is_known = pixels.flux[i].is_finite() && pixels.error[i] > 0.0;
+                    running.n_rejected += usize::from(is_known && pixels.alpha[i].is_finite());
+                    continue;
+                }
+                running.n_points += 1;
+                running.squares += weight * pixels.flux[i] * pixels.flux[i];
+                for (band, component) in running.noise.iter_mut().zip(components) {
+                    if component[i].is_finite() {
+                        add_outer(band, self.basis[i], component[i] * (weight * norm).powi(2));
+                    }
+                }
+            }
+            self.extras.push(running.clone());
+        }
+    }
+
+    /// What a record needs of a window.
+    pub(crate) fn extras(&self, window: &Range<usize>) -> Extras {
+        let first = self.region.pixels.columns.start;
+        let (a, b) = (&self.extras[window.end - first], &self.extras[window.start - first]);
+        Extras {
+            squares: a.squares - b.squares,
+            n_points: a.n_points - b.n_points,
+            n_rejected: a.n_rejected - b.n_rejected,
+            noise: a.noise.iter().zip(&b.noise).map(|(a, b)| minus(a, b)).collect(),
+        }
+    }
+
+    /// Sum of the squared residuals of a spline over a window, each times its weight.
+    pub(crate) fn chi2(&self, window: &Range<usize>, squares: f64, coefficients: &[f64]) -> f64 {
+        let first = self.region.pixels.columns.start;
+        let sums = difference(&self.sums[window.end - first], &self.sums[window.start - first]);
+        let fitted = multiply(&sums.matrix, coefficients);
+        let both = coefficients.iter().zip(fitted.iter().zip(&sums.rhs));
+        (squares + both.map(|(c, (fit, data))| c * (fit - 2.0 * data)).sum::<f64>()).max(0.0)
+    }
+
     /// Values of a spline at the pixels of a column; NaN where alpha is.
     pub(crate) fn model(&self, column: usize, coefficients: &[f64], values: &mut Vec<f64>) {
         values.clear();
@@ -138,10 +209,13 @@ impl<'a> Equations<'a> {
     }
 }
 
+fn minus(a: &Band, b: &Band) -> Band {
+    a.iter().zip(b).map(|(a, b)| std::array::from_fn(|d| a[d] - b[d])).collect()
+}
+
 fn difference(a: &NormalEquations, b: &NormalEquations) -> NormalEquations {
-    let matrix = a.matrix.iter().zip(&b.matrix);
     NormalEquations {
-        matrix: matrix.map(|(a, b)| std::array::from_fn(|d| a[d] - b[d])).collect(),
+        matrix: minus(&a.matrix, &b.matrix),
         rhs: a.rhs.iter().zip(&b.rhs).map(|(a, b)| a - b).collect(),
     }
 }

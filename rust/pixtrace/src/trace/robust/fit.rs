@@ -10,8 +10,7 @@ use super::super::region::RegionPixels;
 use super::choose::{LEARNING, choose};
 use super::equations::Equations;
 use super::region::Weighted;
-use crate::numeric::bspline::ORDER;
-use crate::numeric::normal::{Band, Factor, add_outer};
+use crate::numeric::normal::{Band, Factor};
 use crate::numeric::{BSpline, Real};
 use crate::{Control, Error};
 
@@ -171,13 +170,15 @@ fn fit_region<T: Real>(
     control.check()?;
     let mut equations = Equations::new(&region, choice.n_intervals, &norms);
     equations.learn_smoothness(LEARNING.0, LEARNING.1);
+    equations.prepare_records(components);
+    let reach = region.reach();
     let columns: Vec<usize> = pixels.columns.clone().collect();
     let fits: Vec<Outcome> = columns
         .par_chunks(COLUMNS_PER_TASK)
         .flat_map_iter(|task| {
             control.advance(task.len());
             task.iter()
-                .map(|&column| fit_column(&equations, components, choice.half_window, column))
+                .map(|&column| fit_column(&equations, &reach, choice.half_window, column))
                 .collect::<Vec<_>>()
         })
         .collect();
@@ -289,7 +290,7 @@ struct Fit {
 
 fn fit_column(
     equations: &Equations<'_>,
-    components: &[Vec<f64>],
+    reach: &[(f64, f64)],
     half_window: usize,
     column: usize,
 ) -> Outcome {
@@ -308,45 +309,25 @@ fn fit_column(
         return Outcome::Absent(Absence::NoFit);
     }
 
-    let mut noise: Vec<Band> = vec![Vec::new()];
-    noise.extend(components.iter().map(|_| vec![[0.0; ORDER]; equations.n()]));
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-    let (mut chi2, mut n_points, mut n_rejected) = (0.0, 0_usize, 0_usize);
-    for x in window.clone() {
-        let norm = equations.norms[x - pixels.columns.start];
-        if !(norm.is_finite() && norm > 0.0) {
-            continue;
-        }
-        for i in pixels.column(x) {
-            let weight = region.weight[i];
-            if weight == 0.0 {
-                let is_known = pixels.flux[i].is_finite() && pixels.error[i] > 0.0;
-                n_rejected += usize::from(is_known && pixels.alpha[i].is_finite());
-                continue;
-            }
-            n_points += 1;
-            low = low.min(pixels.alpha[i]);
-            high = high.max(pixels.alpha[i]);
-            let (first, basis) = equations.basis[i];
-            let m: f64 = (0..ORDER).map(|l| basis[l] * coefficients[first + l]).sum();
-            chi2 += (pixels.flux[i] - norm * m).powi(2) * weight;
-            for (band, component) in noise[1..].iter_mut().zip(components) {
-                let variance = component[i];
-                if variance.is_finite() {
-                    add_outer(band, (first, basis), variance * (weight * norm).powi(2));
-                }
-            }
+    for (x, &(lowest, highest)) in pixels.columns.clone().zip(reach) {
+        if window.contains(&x) {
+            (low, high) = (low.min(lowest), high.max(highest));
         }
     }
+    let extras = equations.extras(&window);
+    let chi2 = equations.chi2(&window, extras.squares, &coefficients);
+    let mut noise = vec![Vec::new()];
+    noise.extend(extras.noise);
     let half_pixel = 0.5 * region.pitch;
     let bounds = ((low - half_pixel).max(region.range.0), (high + half_pixel).min(region.range.1));
-    let degrees = n_points.saturating_sub(equations.n()).max(1) as f64;
+    let degrees = extras.n_points.saturating_sub(equations.n()).max(1) as f64;
     let origin =
         if is_bridged(&sums.matrix, &factor) { Origin::Extrapolated } else { Origin::Fitted };
     let record = FitRecord {
         window,
-        n_points,
-        n_rejected,
+        n_points: extras.n_points,
+        n_rejected: extras.n_rejected,
         chi2: chi2 / degrees,
         limits: (f64::NEG_INFINITY, f64::INFINITY),
         information: sums.matrix,

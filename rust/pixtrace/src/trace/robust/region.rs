@@ -64,6 +64,17 @@ impl<'a> Weighted<'a> {
         self.pixels.column(column).filter(|&i| self.weight[i] > 0.0).count()
     }
 
+    /// Lowest and highest alpha of the good pixels of each column.
+    pub(crate) fn reach(&self) -> Vec<(f64, f64)> {
+        let of_column = |column| {
+            let good = self.pixels.column(column).filter(|&i| self.weight[i] > 0.0);
+            good.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), i| {
+                (low.min(self.pixels.alpha[i]), high.max(self.pixels.alpha[i]))
+            })
+        };
+        self.pixels.columns.clone().map(of_column).collect()
+    }
+
     /// Sum of the flux of the good pixels of each column; with a negative source, of what is above zero.
     pub(crate) fn plain_sums(&self) -> Vec<f64> {
         let sum = |column| {
