@@ -417,6 +417,13 @@ class TestImages:
         assert 1.5 * np.median(ours[both]) < np.median(theirs[both])
         assert np.percentile(ours[both], 95) < np.percentile(theirs[both], 95)
 
+    @pytest.mark.parametrize("seed", [1, 4])
+    def test_no_error_is_zero(self, seed: int) -> None:
+        scene = star_in_ifu(n_columns=300, n_slices=3, seed=seed)
+        result = oversample_image(scene.image, 2, TraceParams.robust())
+        assert result.error is not None
+        assert np.all(result.error[np.isfinite(result.flux)] > 0)
+
     def test_without_errors_there_are_none(self) -> None:
         scene = star_in_ifu(n_columns=120, n_slices=3)
         image = scene.image

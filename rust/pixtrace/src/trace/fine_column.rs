@@ -216,19 +216,24 @@ impl<T: Real> Work<'_, '_, T> {
         at: usize,
         out: &mut [ArrayViewMut2<'_, O>],
     ) {
-        let covariance = |component: usize, a: &Functional, b: &Functional| match terms {
-            Some(terms) => terms.covariance(component, a, b),
-            None => own_noise(&self.known.components[component][places.clone()], a, b),
-        };
+        let own = |component: usize| &self.known.components[component][places.clone()];
         for (n, (m, a)) in functionals.iter().enumerate() {
             for (component, plane) in out[..self.n_components].iter_mut().enumerate() {
-                put(plane, *m, at, covariance(component, a, a).max(0.0));
+                let variance = match terms {
+                    Some(terms) => terms.variance(component, a),
+                    None => own_noise(own(component), a, a),
+                };
+                put(plane, *m, at, variance);
             }
             for lag in 1..=self.errors.n_covariances {
                 let next =
                     functionals[n..].iter().take(lag + 1).find(|(other, _)| *other == m + lag);
                 if let Some((_, b)) = next {
-                    put(&mut out[self.n_components + lag - 1], *m, at, covariance(0, a, b));
+                    let value = match terms {
+                        Some(terms) => terms.covariance(0, a, b),
+                        None => own_noise(own(0), a, b),
+                    };
+                    put(&mut out[self.n_components + lag - 1], *m, at, value);
                 }
             }
         }

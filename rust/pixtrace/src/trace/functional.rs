@@ -26,6 +26,9 @@ use std::cell::OnceCell;
 use crate::numeric::bspline::ORDER;
 use crate::numeric::normal::{Band, Inverse, multiply};
 
+/// A variance that the correlation between model and pixels makes smaller than this share of what it is without is none.
+const LEAST_SHARE: f64 = 0.05;
+
 /// The derivative of the flux of a fine pixel by the data.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Functional {
@@ -142,8 +145,23 @@ impl<'a> ColumnTerms<'a> {
         Self { scale, kappa, basis, inverse, z_q, components }
     }
 
+    /// Variance of a fine pixel that comes from one component of the variance.
+    ///
+    /// Where a pixel that the fit has set aside has a share in it, its correlation with the model, which it does not
+    /// have, may outweigh the rest; it is then left out, so that no error comes out as zero.
+    pub(crate) fn variance(&self, component: usize, a: &Functional) -> f64 {
+        let apart = self.apart(component, a, a);
+        let all = apart + self.crossed(component, a, a);
+        if all <= LEAST_SHARE * apart { apart } else { all }
+    }
+
     /// Covariance of two fine pixels that comes from one component of the variance.
     pub(crate) fn covariance(&self, component: usize, a: &Functional, b: &Functional) -> f64 {
+        self.apart(component, a, b) + self.crossed(component, a, b)
+    }
+
+    /// What comes through the pixels of the column, and what through the coefficients, as if these were independent.
+    fn apart(&self, component: usize, a: &Functional, b: &Functional) -> f64 {
         let (known, noise) = &self.components[component];
         let mut sum = own_noise(&known.variance, a, b);
         if a.beta.is_empty() && b.beta.is_empty() {
@@ -166,7 +184,16 @@ impl<'a> ColumnTerms<'a> {
         sum += s
             * s
             * (form - db * part(a, &known.c_q) - da * part(b, &known.c_q) + da * db * known.q_c_q);
-        // Through the coefficients one, through the pixels of the column the other.
+        sum
+    }
+
+    /// What comes through the coefficients in one, and through the pixels of the column in the other.
+    fn crossed(&self, component: usize, a: &Functional, b: &Functional) -> f64 {
+        let known = &self.components[component].0;
+        if a.beta.is_empty() && b.beta.is_empty() {
+            return 0.0;
+        }
+        let mut sum = 0.0;
         for (pixels, coefficients) in [(a, b), (b, a)] {
             let (dp, dc) = (pixels.through_scale, coefficients.through_scale);
             let mut cross = dp * (part(coefficients, &known.z_p) - dc * known.q_z_p);
@@ -183,7 +210,7 @@ impl<'a> ColumnTerms<'a> {
                     cross += u * direct;
                 }
             }
-            sum += s * cross;
+            sum += self.scale * cross;
         }
         sum
     }
