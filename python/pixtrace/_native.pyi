@@ -16,13 +16,17 @@ __all__ = [
     "evaluate_spline",
     "fine_rows",
     "fit_all_regions",
+    "fit_all_regions_recorded",
     "fit_region",
+    "fit_robust",
     "fit_spline",
     "fit_timestreams",
     "gaussian_flags",
     "linear_oversample",
     "nearest_rows",
     "oversample",
+    "oversample_with_errors",
+    "rescale",
     "sample_points",
     "trace_image",
     "trim_edges",
@@ -34,6 +38,15 @@ _Labels: TypeAlias = npt.NDArray[np.int32]
 _Plane: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 _Progress: TypeAlias = Callable[[int, int], object]
 _Table: TypeAlias = tuple[_Int64, _Int64, _Float64, _Float64, _Int64, _Float64, _Float64]
+_Planes: TypeAlias = list[npt.NDArray[np.floating[Any]]]
+_Record: TypeAlias = tuple[
+    bool,
+    tuple[_Int64, _Int64, _Float64],
+    tuple[_Int64, _Int64, _Int64, _Float64, _Float64],
+    _Float64,
+    list[_Float64],
+    _Int64,
+]
 
 __version__: str
 
@@ -62,12 +75,20 @@ class _OversampleArguments(TypedDict):
     linear_flux: bool
     residual_flux: bool
 
+class _RobustArguments(TypedDict):
+    half_windows: list[int]
+    knots_per_pixel: list[float]
+    clip_sigma: float
+
 @final
 class TraceModel:
     @classmethod
     def from_tables(cls, tables: Mapping[int, _Table]) -> TraceModel: ...
     def labels(self) -> list[int]: ...
     def table(self, label: int) -> _Table: ...
+    def with_records(self, records: Mapping[int, _Record]) -> TraceModel: ...
+    def record(self, label: int) -> _Record | None: ...
+    def covariance(self, label: int, spline: int, component: int) -> _Float64 | None: ...
 
 def fit_all_regions(
     flux: _Plane,
@@ -81,6 +102,46 @@ def fit_all_regions(
     n_threads: int | None,
     progress: _Progress | None,
 ) -> TraceModel: ...
+def fit_all_regions_recorded(
+    flux: _Plane,
+    error: _Plane | None,
+    alpha: _Float64,
+    region_map: _Labels,
+    *,
+    variances: Sequence[_Plane],
+    peak_threshold: Mapping[int, float] | None,
+    snr_threshold: float | None,
+    fit: _FitArguments,
+    n_threads: int | None,
+    progress: _Progress | None,
+) -> TraceModel: ...
+def fit_robust(
+    flux: _Plane,
+    error: _Plane | None,
+    alpha: _Float64,
+    region_map: _Labels,
+    *,
+    variances: Sequence[_Plane],
+    fit: _RobustArguments,
+    n_threads: int | None,
+    progress: _Progress | None,
+) -> TraceModel: ...
+def oversample_with_errors(
+    model: TraceModel,
+    flux: _Plane,
+    error: _Plane | None,
+    alpha: _Float64,
+    region_map: _Labels,
+    alpha_os: _Float64,
+    *,
+    variances: Sequence[_Plane],
+    params: _OversampleArguments,
+    significant: bool,
+    n_covariances: int,
+    single: bool,
+    n_threads: int | None,
+    progress: _Progress | None,
+) -> tuple[_Planes, _Planes, _Planes]: ...
 def fit_region(
     flux: _Plane,
     alpha: _Float64,
@@ -102,6 +163,9 @@ def oversample(
     n_threads: int | None,
     progress: _Progress | None,
 ) -> list[npt.NDArray[np.floating[Any]]]: ...
+def rescale(
+    model: TraceModel, flux: _Plane, alpha: _Float64, region_map: _Labels, *, n_threads: int | None
+) -> TraceModel: ...
 def linear_oversample(
     data: _Plane,
     region_map: _Labels,

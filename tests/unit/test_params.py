@@ -9,7 +9,7 @@ from pixtrace.trace.params import PRESETS, TraceParams, preset_for_mode
 
 
 def test_every_preset_has_its_name() -> None:
-    expected = {"miri-mrs", "miri-lrs-slit", "miri-lrs-slitless", "generic"}
+    expected = {"miri-mrs", "miri-lrs-slit", "miri-lrs-slitless", "generic", "robust"}
     expected |= {f"nirspec-{m}{p}{o}" for m in ("ifu", "slit", "mos") for p in ("", "-prism") for o in ("", "-nrs2")}
     assert set(PRESETS) == expected
     for name, params in PRESETS.items():
@@ -121,6 +121,9 @@ def test_keyword_arguments_hold_every_number() -> None:
         "threshold",
         "column_order",
         "oversample_require_ngood",
+        "method",
+        "errors",
+        "n_covariances",
     }
     assert params.fit_kwargs(3)["col_index"] == [0, 1, 2]
     assert params.fit_kwargs(3)["require_ngood"] == 8

@@ -81,6 +81,10 @@ def _dispatch(arguments: argparse.Namespace, terminal: Terminal) -> Exit:
             return beammap(arguments.files, BeamMapOptions.gather(arguments), terminal)
         from pixtrace.cli._run import run
 
+        if arguments.command == "fit":
+            from pixtrace.cli._models import fit_one
+
+            return run(arguments.files, Options.gather(arguments), terminal, fit_one)
         fixed = {"factor": 1.0} if arguments.command == "trace" else {}
         return run(arguments.files, Options.gather(arguments, **fixed), terminal)
     except PixtraceError as error:

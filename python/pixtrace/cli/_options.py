@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "read_toml"]
 
-_OWN = ("fit_threshold", "slope_limit", "psf_optimal")
+_OWN = ("fit_threshold", "slope_limit", "psf_optimal", "errors", "n_covariances")
 """Parameters of the method that have an option of their own."""
+
+_FORMATS = ("fits", "asdf")
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "factor": (float, int),
@@ -31,7 +33,11 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "fit_threshold": (float, int),
     "slope_limit": (float, int),
     "psf_optimal": (bool,),
+    "errors": (str,),
+    "n_covariances": (int,),
     "threads": (int,),
+    "format": (str,),
+    "rescale": (bool,),
     "parameters": (dict,),
 }
 _KIND_NAMES: Mapping[type, str] = {
@@ -58,10 +64,16 @@ class Options:
         As on the command line.
     preset : str or None
         Parameters to take instead of the file's own.
-    fit_threshold, slope_limit, psf_optimal : float, float, bool or None
+    fit_threshold, slope_limit, psf_optimal, errors, n_covariances : float, float, bool, str, int or None
         Changes to the parameters; None leaves them as they are.
     threads : int or None
         Number of threads; None: one per core.
+    format : {"fits", "asdf"}
+        What kind of file a model is written to.
+    model : Path or None
+        File with models to be used instead of fits.
+    rescale : bool or None
+        Whether those are scaled to the flux of each exposure; None: unless they were fitted to it.
     parameters : mapping of str to object
         Further changes to the parameters, by name.
 
@@ -80,7 +92,12 @@ class Options:
     fit_threshold: float | None = None
     slope_limit: float | None = None
     psf_optimal: bool | None = None
+    errors: str | None = None
+    n_covariances: int | None = None
     threads: int | None = None
+    format: str = "fits"
+    model: Path | None = None
+    rescale: bool | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -90,6 +107,9 @@ class Options:
             raise ParameterError(msg)
         if self.threads is not None and self.threads < 1:
             msg = f"threads = {self.threads}; it must be at least 1"
+            raise ParameterError(msg)
+        if self.format not in _FORMATS:
+            msg = f"format = {self.format!r}; it must be one of {', '.join(_FORMATS)}"
             raise ParameterError(msg)
         for name in ("fit_threshold", "slope_limit"):
             value = getattr(self, name)
@@ -128,8 +148,9 @@ class Options:
             values.update(_read(Path(given["config"])))
         values.update({item.name: given[item.name] for item in fields(cls) if item.name in given})
         values.update(fixed)
-        if "output" in values:
-            values["output"] = Path(values["output"]).expanduser()
+        for name in ("output", "model"):
+            if name in values:
+                values[name] = Path(values[name]).expanduser()
         return cls(**values)
 
     def params_for(self, native: TraceParams) -> TraceParams:

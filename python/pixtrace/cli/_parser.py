@@ -41,6 +41,8 @@ configuration file (TOML; what is given on the command line wins):
   fit_threshold = 10
   slope_limit = 0.1
   psf_optimal = false
+  errors = "propagated"
+  n_covariances = 2
   save_intermediate_results = false
   threads = 4
   overwrite = true
@@ -137,7 +139,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_processing(trace)
 
+<<<<<<< HEAD
     _add_beammap(commands)
+=======
+    _add_models(commands)
+>>>>>>> a7018af (Trace models in files, exact to the bit: ASDF and FITS tables; pixtrace fit and apply)
 
     inspect = commands.add_parser(
         "inspect",
@@ -185,6 +191,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+<<<<<<< HEAD
 def _add_demo_output(demo: argparse.ArgumentParser) -> None:
     """Add what all demonstrations have in common."""
     demo.add_argument("-o", "--output", metavar="DIR", default="pixtrace-demo", help="folder (default: %(default)s)")
@@ -238,6 +245,48 @@ def _add_beammap(commands: Any) -> None:  # noqa: ANN401 - argparse does not nam
     beammap.add_argument("--config", metavar="FILE", help="read options from a TOML file, see below")
     _add_threads(beammap)
     _add_verbosity(beammap)
+=======
+def _add_models(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """Add the commands that keep trace models in files."""
+    fit = commands.add_parser(
+        "fit",
+        help="fit the traces and keep the models",
+        description="Fit the trace of every slice or slit and write the models, for `pixtrace apply`.",
+        epilog=_CONFIG.replace("  factor = 3\n", "").replace("  plot = true\n", '  format = "fits"\n') + _EXIT_CODES,
+    )
+    fit.add_argument("files", nargs="+", metavar="FILE", help=_FILES_HELP)
+    output = fit.add_argument_group("output")
+    _add_output(output)
+    output.add_argument(
+        "--format",
+        choices=("fits", "asdf"),
+        help="kind of file: tables in FITS, or ASDF (extra: asdf) (default: fits)",
+    )
+    method = fit.add_argument_group("method")
+    _add_method(method)
+    _add_errors(method)
+    _add_rest(fit)
+
+    apply = commands.add_parser(
+        "apply",
+        help="put the flux on a finer grid with models that are there already",
+        description=(
+            "Put the flux on a grid N times finer with models that `pixtrace fit` has kept. On the exposure that they\n"
+            "were fitted to the result is that of `pixtrace oversample`; on others of the same source at the same\n"
+            "place in the slices, the models are scaled to their flux."
+        ),
+        epilog=_CONFIG + _EXIT_CODES,
+    )
+    apply.add_argument("model", metavar="MODEL", help="file that `pixtrace fit` has written")
+    _add_factor(apply, "2")
+    switch = argparse.BooleanOptionalAction
+    apply.add_argument(
+        "--rescale",
+        action=switch,
+        help="scale the models to the flux of each exposure (default: unless it is the one they were fitted to)",
+    )
+    _add_processing(apply)
+>>>>>>> a7018af (Trace models in files, exact to the bit: ASDF and FITS tables; pixtrace fit and apply)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -302,8 +351,7 @@ def _add_processing(parser: argparse.ArgumentParser) -> None:
     switch = argparse.BooleanOptionalAction
     parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES_HELP)
     output = parser.add_argument_group("output")
-    output.add_argument("-o", "--output", metavar="DIR", help="folder to write to, made if need be (default: here)")
-    output.add_argument("--overwrite", action=switch, help="replace files that are there already")
+    _add_output(output)
     output.add_argument("--plot", action=switch, help="write a picture beside each result (extra: plot)")
     output.add_argument(
         "--save-intermediate-results",
@@ -311,11 +359,27 @@ def _add_processing(parser: argparse.ArgumentParser) -> None:
         help="write the full trace, the linearly interpolated flux and the residual too",
     )
     method = parser.add_argument_group("method")
+    _add_method(method)
+    _add_errors(method)
+    _add_rest(parser)
+
+
+def _add_output(output: argparse._ArgumentGroup) -> None:
+    """Add where results go."""
+    switch = argparse.BooleanOptionalAction
+    output.add_argument("-o", "--output", metavar="DIR", help="folder to write to, made if need be (default: here)")
+    output.add_argument("--overwrite", action=switch, help="replace files that are there already")
+
+
+def _add_method(method: argparse._ArgumentGroup) -> None:
+    """Add what changes the numbers."""
+    switch = argparse.BooleanOptionalAction
     method.add_argument(
         "--preset",
         metavar="NAME",
         help="parameters of this mode instead of the file's own: miri-mrs, miri-lrs-slit, miri-lrs-slitless, "
-        "nirspec-ifu, nirspec-slit, nirspec-mos (these also with -prism and -nrs2), generic",
+        "nirspec-ifu, nirspec-slit, nirspec-mos (these also with -prism and -nrs2), generic; or robust: weighted "
+        "fits that choose knots and windows by the data, and propagated errors, for every mode",
     )
     _add_method(method)
     parser.add_argument("--config", metavar="FILE", help="read options from a TOML file, see below")
@@ -343,3 +407,30 @@ def _add_method(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> No
         action=argparse.BooleanOptionalAction,
         help="for isolated point sources: the spline alone, in every slice, without residuals",
     )
+<<<<<<< HEAD
+=======
+
+
+def _add_errors(method: argparse._ArgumentGroup) -> None:
+    """Add what is done about errors."""
+    method.add_argument(
+        "--errors",
+        choices=("propagated", "jwst"),
+        help="propagate the variances of the pixels through fit and oversampling, or interpolate the errors and "
+        "multiply them by an empirical factor, as jwst does (default: jwst; with --preset robust: propagated)",
+    )
+    method.add_argument(
+        "--covariances",
+        type=int,
+        metavar="N",
+        dest="n_covariances",
+        help="with propagated errors, write the covariance of each pixel with the next 1 ... N along the column too",
+    )
+
+
+def _add_rest(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every command on files has."""
+    parser.add_argument("--config", metavar="FILE", help="read options from a TOML file, see below")
+    _add_threads(parser)
+    _add_verbosity(parser)
+>>>>>>> a7018af (Trace models in files, exact to the bit: ASDF and FITS tables; pixtrace fit and apply)

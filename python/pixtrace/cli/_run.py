@@ -1,4 +1,4 @@
-"""The work of ``pixtrace oversample`` and ``pixtrace trace``: file after file; one that fails stops no other."""
+"""The work of the commands on files, one file after another; one that fails stops no other."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from pixtrace.cli._terminal import Terminal
     from pixtrace.io import Exposure
     from pixtrace.trace.image import SpectralImage
-    from pixtrace.trace.result import OversampledImage
+    from pixtrace.trace.result import OversampledImage, TraceSummary
 
-__all__ = ["describe", "run"]
+    Process = Callable[[Path, Options, Terminal, dict[Path, Path]], str]
+
+__all__ = ["describe", "new_target", "run", "summarise"]
 
 _log = logging.getLogger(__name__)
 
 
-def run(arguments: Sequence[str], options: Options, terminal: Terminal) -> Exit:
+def run(arguments: Sequence[str], options: Options, terminal: Terminal, process: Process | None = None) -> Exit:
     """Process all files.
 
     Parameters
@@ -35,6 +37,9 @@ def run(arguments: Sequence[str], options: Options, terminal: Terminal) -> Exit:
         What to do with them.
     terminal : Terminal
         Where to report.
+    process : callable, optional
+        What to do with each file, called as ``process(path, options, terminal, written)``; it adds what it writes, by
+        name, to `written`, and returns the line about the file. By default the file is oversampled.
 
     Returns
     -------
@@ -56,7 +61,7 @@ def run(arguments: Sequence[str], options: Options, terminal: Terminal) -> Exit:
     try:
         for path in inputs:
             try:
-                terminal.say(_process(path, options, terminal, written))
+                terminal.say((process or _process)(path, options, terminal, written))
                 done += 1
             except Exception as error:  # noqa: BLE001 - whatever it is, the other files are done
                 failures.append(_failure(str(path), error))
@@ -133,6 +138,31 @@ def _failure(name: str, error: Exception) -> str:
     return line
 
 
+def new_target(target: Path, written: dict[Path, Path], *, overwrite: bool) -> None:
+    """Refuse a name for a result that cannot be written, or that another result of this run bears already.
+
+    Parameters
+    ----------
+    target : Path
+        The name.
+    written : dict of Path to Path
+        Inputs by the names of their results.
+    overwrite : bool
+        Whether a file that is there already may be replaced.
+
+    Raises
+    ------
+    OutputExistsError, OutputError
+        Another name is needed.
+    """
+    from pixtrace.io.atomic import check_output
+
+    if target in written:
+        msg = f"its result would be called {target}, as that of {written[target]}; use different folders (-o)"
+        raise OutputExistsError(msg)
+    check_output(target, overwrite=overwrite)
+
+
 def _process(path: Path, options: Options, terminal: Terminal, written: dict[Path, Path]) -> str:
     """Process one file and return the line about it."""
     from pixtrace.io import open_exposure
@@ -142,11 +172,9 @@ def _process(path: Path, options: Options, terminal: Terminal, written: dict[Pat
     with terminal.progress(path.name) as progress, open_exposure(path, preset=options.preset) as exposure:
         target = options.output / exposure.output_name(options.factor)
         picture = target.with_suffix(".png")
-        if target in written:
-            msg = f"its result would be called {target}, as that of {written[target]}; use different folders (-o)"
-            raise OutputExistsError(msg)
-        for output in (target, picture) if options.plot else (target,):
-            check_output(output, overwrite=options.overwrite)
+        new_target(target, written, overwrite=options.overwrite)
+        if options.plot:
+            check_output(picture, overwrite=options.overwrite)
         _log.info("%s: %s, %d image(s)", path, exposure.kind, len(exposure.images))
         results = _oversample(exposure, options, progress)
         _log.info("%s: computed after %.2f s", path, time.perf_counter() - started)
@@ -167,12 +195,17 @@ def _oversample(
     """Return the result of each image of an exposure."""
     from pixtrace.io import oversample_exposure
 
-    params = options.params_for(exposure.params)
+    params, fitted = options.params_for(exposure.params), None
+    if options.model is not None:
+        from pixtrace.cli._models import prepared
+
+        params, fitted = prepared(exposure, options)
     _log.debug("%s: %s", exposure.name, params)
     return oversample_exposure(
         exposure,
         options.factor,
         params,
+        fitted=fitted,
         n_threads=options.threads,
         progress=progress,
         intermediate=options.save_intermediate_results,
@@ -193,13 +226,26 @@ def _plot(exposure: Exposure, results: Sequence[OversampledImage], path: Path, o
 def _summary(results: Sequence[OversampledImage]) -> str:
     """Return what was done, all images of a file together."""
     parts = [result.summary for result in results]
+    filled = sum(part.n_pixels_filled for part in parts)
+    return f"{summarise(parts)}; {filled} pixels filled"
+
+
+def summarise(parts: Sequence[TraceSummary]) -> str:
+    """Return what was fitted, all images of a file together.
+
+    Parameters
+    ----------
+    parts : sequence of TraceSummary
+        What was done to each image.
+
+    Returns
+    -------
+    str
+        Regions, and columns fitted, reused and skipped.
+    """
     regions = sum(part.n_regions for part in parts)
     fitted = sum(part.n_regions_fitted for part in parts)
     columns = sum(part.n_columns_fitted for part in parts)
     reused = sum(part.n_columns_reused for part in parts)
     skipped = sum(part.n_columns_skipped for part in parts)
-    filled = sum(part.n_pixels_filled for part in parts)
-    return (
-        f"{fitted} of {regions} regions fitted; {columns} columns fitted, {reused} reused, {skipped} skipped; "
-        f"{filled} pixels filled"
-    )
+    return f"{fitted} of {regions} regions fitted; {columns} columns fitted, {reused} reused, {skipped} skipped"

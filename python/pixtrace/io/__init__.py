@@ -2,7 +2,8 @@
 
 `oversample_file` goes from file to product in one call. `open_exposure` opens a JWST exposure (extra ``jwst``) or a
 file of the plain format of `pixtrace.io.fits`. `inspect` says what is in a file; `collect_inputs` finds the
-exposures in directories and associations; `atomic_path` writes a file so that it is there complete, or not at all.
+exposures in directories and associations; `save_models` and `load_models` keep trace models; `atomic_path` writes a
+file so that it is there complete, or not at all.
 """
 
 from pixtrace.io.atomic import atomic_path, check_output
@@ -10,20 +11,26 @@ from pixtrace.io.collect import collect_inputs
 from pixtrace.io.dispatch import inspect, open_exposure
 from pixtrace.io.exposure import Exposure, ExposureInfo, ImageInfo
 from pixtrace.io.fits import FitsExposure, read_image, write_image
-from pixtrace.io.product import oversample_exposure, oversample_file
+from pixtrace.io.models import StoredModel, load_models, save_models
+from pixtrace.io.product import apply_models, fit_exposure, oversample_exposure, oversample_file
 
 __all__ = [
     "Exposure",
     "ExposureInfo",
     "FitsExposure",
     "ImageInfo",
+    "StoredModel",
+    "apply_models",
     "atomic_path",
     "check_output",
     "collect_inputs",
+    "fit_exposure",
     "inspect",
+    "load_models",
     "open_exposure",
     "oversample_exposure",
     "oversample_file",
     "read_image",
+    "save_models",
     "write_image",
 ]

@@ -295,6 +295,8 @@ def _result_planes(result: OversampledImage, *, intermediate: bool) -> Iterator[
     yield "WAVELENGTH", result.wavelength
     for name, plane in result.variances.items():
         yield _variance_extension(name), plane
+    for rows, plane in enumerate(result.covariances, start=1):
+        yield f"COVAR_{rows}", plane
     yield "TRACE", result.trace_used
     if intermediate:
         yield "TRACE_FULL", result.full_trace

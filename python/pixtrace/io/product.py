@@ -1,22 +1,135 @@
-"""From a file to its product in one call: open, fit, oversample, write."""
+"""From a file to its product: open, fit or take a model that is there, oversample, write."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pixtrace.exceptions import DataError
 from pixtrace.io.dispatch import open_exposure
-from pixtrace.trace.exposure import oversample_image
+from pixtrace.io.models import StoredModel, fingerprint, load_models
+from pixtrace.trace.exposure import apply_model, fit_image, oversample_image
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pixtrace.io.exposure import Exposure
     from pixtrace.trace.params import TraceParams
-    from pixtrace.trace.result import OversampledImage
+    from pixtrace.trace.result import FittedImage, OversampledImage
 
-__all__ = ["oversample_exposure", "oversample_file"]
+__all__ = ["apply_models", "fit_exposure", "oversample_exposure", "oversample_file"]
+
+
+def fit_exposure(
+    exposure: Exposure,
+    params: TraceParams | None = None,
+    *,
+    n_threads: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> list[StoredModel]:
+    """Fit all images of an opened exposure, and keep what is needed to use the models later.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        What `open_exposure` returned.
+    params : TraceParams, optional
+        How; None takes the exposure's own, those of its mode.
+    n_threads, progress : optional
+        See `pixtrace.trace.fit_image`.
+
+    Returns
+    -------
+    list of StoredModel
+        One per image, for `pixtrace.io.save_models`.
+
+    Raises
+    ------
+    DataError
+        See `pixtrace.trace.fit_image`.
+    """
+    params = exposure.params if params is None else params
+    stored: list[StoredModel] = []
+    for image in exposure.images:
+        fitted = fit_image(image, params, n_threads=n_threads, progress=progress)
+        stored.append(
+            StoredModel(
+                model=fitted.model,
+                name=image.name,
+                offset=fitted.offset,
+                params=params,
+                source=exposure.path.name,
+                fingerprint=fingerprint(image),
+            )
+        )
+    return stored
+
+
+def apply_models(
+    exposure: Exposure,
+    models: str | os.PathLike[str] | Sequence[StoredModel],
+    params: TraceParams | None = None,
+    *,
+    rescale: bool | None = None,
+    n_threads: int | None = None,
+) -> list[FittedImage]:
+    """Put models that are there already in the place of fits of an opened exposure.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        What `open_exposure` returned.
+    models : path-like, or sequence of StoredModel
+        A file that `pixtrace fit` has written, or what it holds: as many models as the exposure has images, in their
+        order; or a single model, for each of them.
+    params : TraceParams, optional
+        How the models are used; None takes the exposure's own.
+    rescale : bool, optional
+        Whether the splines are scaled to the flux of this exposure. None scales them to every image but the one that
+        they were fitted to.
+    n_threads : int, optional
+        Number of threads; the result does not depend on it.
+
+    Returns
+    -------
+    list of FittedImage
+        One per image, for `oversample_exposure`.
+
+    Raises
+    ------
+    DataError
+        The models do not belong to such an exposure: there is another number of them, they bear other names, or have
+        no region in common with it.
+    FileReadError, MissingExtraError
+        The file cannot be read; see `pixtrace.io.load_models`.
+    """
+    stored = load_models(models) if isinstance(models, (str, os.PathLike)) else list(models)
+    images = exposure.images
+    names, expected = [model.name for model in stored], [image.name for image in images]
+    if len(stored) == 1:
+        stored *= len(images)
+    elif names != expected:
+        msg = (
+            f"{exposure.name} has the images {expected}, and there are models for {names}; "
+            "take the models of an exposure with the same slits"
+        )
+        raise DataError(msg)
+    params = exposure.params if params is None else params
+    fitted: list[FittedImage] = []
+    for image, model in zip(images, stored, strict=True):
+        is_same = bool(model.fingerprint) and model.fingerprint == fingerprint(image)
+        fitted.append(
+            apply_model(
+                image,
+                model.model,
+                params,
+                rescale=not is_same if rescale is None else rescale,
+                offset=model.offset if is_same else None,
+                n_threads=n_threads,
+            )
+        )
+    return fitted
 
 
 def oversample_exposure(
@@ -24,6 +137,7 @@ def oversample_exposure(
     factor: float,
     params: TraceParams | None = None,
     *,
+    fitted: Sequence[FittedImage] | None = None,
     n_threads: int | None = None,
     progress: Callable[[int, int], object] | None = None,
     intermediate: bool = False,
@@ -38,6 +152,8 @@ def oversample_exposure(
         Oversampling factor, at least 1; 1 makes the trace alone.
     params : TraceParams, optional
         How; None takes the exposure's own, those of its mode.
+    fitted : sequence of FittedImage, optional
+        Models that are there already, one per image, as `apply_models` returns them; None fits the images.
     n_threads, progress, intermediate : optional
         See `pixtrace.trace.oversample_image`.
 
@@ -57,6 +173,7 @@ def oversample_exposure(
             factor,
             exposure.params if params is None else params,
             alpha_os=None if factor == 1 else exposure.alpha_os(index, factor),
+            fitted=None if fitted is None else fitted[index],
             n_threads=n_threads,
             progress=progress,
             intermediate=intermediate,

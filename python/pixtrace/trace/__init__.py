@@ -9,32 +9,39 @@ Two ways in: `fit_all_regions` and its kin work on plain arrays, one job each; `
 """
 
 from pixtrace.trace.bspline import BSpline
-from pixtrace.trace.exposure import FittedImage, OversampledImage, fit_image, oversample_image
+from pixtrace.trace.exposure import FittedImage, OversampledImage, apply_model, fit_image, oversample_image
 from pixtrace.trace.fit import fit_2d_spline_trace, fit_all_regions
 from pixtrace.trace.image import SpectralImage
 from pixtrace.trace.model import ColumnTrace, RegionTrace, TraceModel
 from pixtrace.trace.oversample import OversampledFlux, TraceImage, linear_oversample, oversample_flux, trace_image
 from pixtrace.trace.params import PRESETS, TraceParams
+from pixtrace.trace.record import RegionRecord
 from pixtrace.trace.result import TraceSummary
+from pixtrace.trace.robust import OversampledErrors, fit_robust, oversample_with_errors
 
 __all__ = [
     "PRESETS",
     "BSpline",
     "ColumnTrace",
     "FittedImage",
+    "OversampledErrors",
     "OversampledFlux",
     "OversampledImage",
+    "RegionRecord",
     "RegionTrace",
     "SpectralImage",
     "TraceImage",
     "TraceModel",
     "TraceParams",
     "TraceSummary",
+    "apply_model",
     "fit_2d_spline_trace",
     "fit_all_regions",
     "fit_image",
+    "fit_robust",
     "linear_oversample",
     "oversample_flux",
     "oversample_image",
+    "oversample_with_errors",
     "trace_image",
 ]

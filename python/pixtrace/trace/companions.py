@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pixtrace.trace.image import DqPlane, FloatPlane, LabelPlane, SpectralImage
+    from pixtrace.trace.refine import PropagatedErrors
 
 __all__ = ["Companions", "companions", "native_dq", "usable_flux"]
 
@@ -37,6 +38,8 @@ class Companions:
         Region numbers.
     n_filled : int
         Number of pixels that are marked FLUX_ESTIMATED here because the model filled them.
+    covariances : tuple of ndarray of float32
+        Covariance of each pixel with the one 1, 2, ... rows further on, if errors were propagated.
     """
 
     error: FloatPlane | None
@@ -44,6 +47,7 @@ class Companions:
     dq: DqPlane
     region_map: LabelPlane
     n_filled: int
+    covariances: tuple[FloatPlane, ...] = ()
 
 
 def usable_flux(image: SpectralImage) -> FloatPlane:
@@ -94,6 +98,7 @@ def companions(
     factor: float,
     *,
     require_ngood: int,
+    errors: PropagatedErrors | None = None,
     n_threads: int | None = None,
 ) -> Companions:
     """Make the planes that go with an oversampled flux, and make all of them agree on what is missing.
@@ -115,6 +120,8 @@ def companions(
         Oversampling factor, at least 1.
     require_ngood : int
         A column of errors is interpolated if it has more finite ones than this.
+    errors : PropagatedErrors, optional
+        Errors that have been propagated, instead of interpolated ones.
     n_threads : int, optional
         Number of threads; the result does not depend on it.
 
@@ -152,13 +159,23 @@ def companions(
     inflation = _INFLATION_SLOPE * factor + _INFLATION_OFFSET
     if image.flux_is_density:
         inflation /= factor
-    error = None if image.error is None else spread(image.error)
+    error: FloatPlane | None = None
     variances: dict[str, FloatPlane] = {}
-    for name, plane in image.variances.items():
-        with np.errstate(invalid="ignore"):  # a negative variance is as good as none
-            fine = spread(np.sqrt(plane))
-        variances[name] = np.multiply(fine, fine, out=fine)
-    for made in (flux_os, error, *variances.values()):
+    covariances: tuple[FloatPlane, ...] = ()
+    if errors is not None:
+        share = 1.0 / factor**2 if image.flux_is_density else 1.0
+        error = np.sqrt(errors.variance * share).astype(np.float32)
+        variances = {name: (plane * share).astype(np.float32) for name, plane in errors.variances.items()}
+        covariances = tuple((plane * share).astype(np.float32) for plane in errors.covariances)
+        for plane in (error, *variances.values()):
+            np.logical_or(missing, ~np.isfinite(plane), out=missing)
+    else:
+        error = None if image.error is None else spread(image.error)
+        for name, plane in image.variances.items():
+            with np.errstate(invalid="ignore"):  # a negative variance is as good as none
+                fine = spread(np.sqrt(plane))
+            variances[name] = np.multiply(fine, fine, out=fine)
+    for made in (flux_os, error, *variances.values(), *covariances):
         if made is not None:
             made[missing] = np.nan
     estimated &= ~missing
@@ -170,4 +187,5 @@ def companions(
         dq=dq,
         region_map=image.region_map[rows],
         n_filled=int(np.count_nonzero(estimated)),
+        covariances=covariances,
     )

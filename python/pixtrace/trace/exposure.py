@@ -18,22 +18,32 @@ from pixtrace._arrays import as_double, as_real, check_callable
 from pixtrace.exceptions import DataError, ParameterError, ShapeError
 from pixtrace.trace.companions import companions, native_dq, usable_flux
 from pixtrace.trace.fit import fit_all_regions
-from pixtrace.trace.oversample import alpha_on_grid, check_memory, nearest_rows, oversample_planes, trace_planes
+from pixtrace.trace.oversample import alpha_on_grid, check_memory, nearest_rows, trace_planes
 from pixtrace.trace.params import TraceParams
+from pixtrace.trace.refine import refined
 from pixtrace.trace.result import FittedImage, OversampledImage, TraceSummary, summarise
-from pixtrace.trace.thresholds import clipped_mean_std, thresholds
+from pixtrace.trace.robust import fit_robust
+from pixtrace.trace.thresholds import Thresholds, clipped_mean_std, thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import numpy.typing as npt
 
     from pixtrace.trace.image import FloatPlane, LabelPlane, SpectralImage
-    from pixtrace.trace.thresholds import Thresholds
+    from pixtrace.trace.model import TraceModel
 
     Progress = Callable[[int, int], object]
 
-__all__ = ["FittedImage", "OversampledImage", "TraceSummary", "fit_image", "oversample_image", "trace_image_planes"]
+__all__ = [
+    "FittedImage",
+    "OversampledImage",
+    "TraceSummary",
+    "apply_model",
+    "fit_image",
+    "oversample_image",
+    "trace_image_planes",
+]
 
 
 def fit_image(
@@ -67,19 +77,88 @@ def fit_image(
     good = usable_flux(image)
     offset = _negative_mean(good, image.region_map)
     flux = good - good.dtype.type(offset) if offset else good
-    levels = _thresholds(image, flux, params)
-    model = fit_all_regions(
-        flux,
-        image.error,
-        image.alpha,
-        image.region_map,
-        peak_threshold=levels.peak,
-        snr_threshold=levels.snr,
-        n_threads=n_threads,
-        progress=progress,
-        **params.fit_kwargs(image.shape[1]),
-    )
+    is_propagated = params.errors == "propagated" and image.error is not None
+    variances = list(image.variances.values()) if is_propagated else []
+    if params.method == "robust":
+        levels = Thresholds(None, None)
+        model = fit_robust(
+            flux,
+            image.error,
+            image.alpha,
+            image.region_map,
+            variances=variances,
+            n_threads=n_threads,
+            progress=progress,
+        )
+    else:
+        levels = _thresholds(image, flux, params)
+        model = fit_all_regions(
+            flux,
+            image.error,
+            image.alpha,
+            image.region_map,
+            peak_threshold=levels.peak,
+            snr_threshold=levels.snr,
+            covariance=is_propagated,
+            variances=variances,
+            n_threads=n_threads,
+            progress=progress,
+            **params.fit_kwargs(image.shape[1]),
+        )
     return FittedImage(model=model, offset=offset, thresholds=levels, seconds=perf_counter() - start)
+
+
+def apply_model(
+    image: SpectralImage,
+    model: TraceModel,
+    params: TraceParams,
+    *,
+    rescale: bool = True,
+    offset: float | None = None,
+    n_threads: int | None = None,
+) -> FittedImage:
+    """Take a model that is there already for an image, in the place of a fit.
+
+    Parameters
+    ----------
+    image : SpectralImage
+        The image.
+    model : TraceModel
+        Its model, or that of another exposure of the same source at the same place in the slices.
+    params : TraceParams
+        The parameters that the model is to be used with.
+    rescale : bool, optional
+        Whether the splines are scaled to the flux of this image. Without it the scales are those of the model, as they
+        should be if it was fitted to this very image.
+    offset : float, optional
+        Negative mean that was taken off the flux before the fit; None works it out from this image.
+    n_threads : int, optional
+        Number of threads; the result does not depend on it.
+
+    Returns
+    -------
+    FittedImage
+        For `oversample_image` and `trace_image_planes`.
+
+    Raises
+    ------
+    DataError
+        The image has none of the regions that the model has.
+    """
+    _check_call(params, None)
+    start = perf_counter()
+    if not set(model) & set(image.regions):
+        msg = (
+            f"{image.label} has regions {_some(image.regions)}, and the model {_some(model)}: none in common; "
+            "take the model of an exposure of the same mode"
+        )
+        raise DataError(msg)
+    good = usable_flux(image)
+    offset = _negative_mean(good, image.region_map) if offset is None else as_real(offset, "offset")
+    if rescale:
+        flux = good - good.dtype.type(offset) if offset else good
+        model = model.rescaled(flux, image.alpha, image.region_map, n_threads=n_threads)
+    return FittedImage(model=model, offset=offset, thresholds=Thresholds(None, None), seconds=perf_counter() - start)
 
 
 def trace_image_planes(
@@ -196,8 +275,10 @@ def oversample_image(
 
     Notes
     -----
-    The error of a pixel is interpolated linearly, and multiplied by ``0.23 factor + 0.77`` to make up for the
-    correlation of neighbouring pixels, which is not recorded; variances are treated alike, through their square roots.
+    With ``params.errors == "jwst"`` the error of a pixel is interpolated linearly, and multiplied by ``0.23 factor +
+    0.77`` to make up for the correlation of neighbouring pixels, which is not recorded; variances are treated alike,
+    through their square roots. With "propagated", errors and variances are those of
+    `pixtrace.trace.oversample_with_errors`, and `params.n_covariances` covariances are kept.
     """
     _check_call(params, progress)
     factor = check_factor(image, factor)
@@ -214,16 +295,13 @@ def oversample_image(
     fitted = fitted or fit_image(image, params, n_threads=n_threads, progress=stages.next())
     start = perf_counter()
     good = usable_flux(image)
-    planes = oversample_planes(
-        fitted.model,
+    planes, errors = refined(
+        image,
+        fitted,
         good - good.dtype.type(fitted.offset) if fitted.offset else good,
-        image.alpha,
-        image.region_map,
         factor,
         alpha_os,
-        **params.oversample_kwargs(),
-        flipped=image.flipped,
-        dtype=image.flux.dtype,
+        params,
         want=("trace_used", "full_trace", "linear_flux", "residual_flux") if intermediate else ("trace_used",),
         n_threads=n_threads,
         progress=stages.next(),
@@ -239,6 +317,7 @@ def oversample_image(
         planes.flux_os,
         factor,
         require_ngood=params.oversample_require_ngood,
+        errors=errors,
         n_threads=n_threads,
     )
     wavelength = image.wavelength
@@ -255,6 +334,7 @@ def oversample_image(
         alpha=alpha_os,
         wavelength=wavelength,
         variances=rest.variances,
+        covariances=rest.covariances,
         trace_used=planes.trace_used,
         full_trace=planes.full_trace if intermediate else None,
         linear_flux=planes.linear_flux if intermediate else None,
@@ -292,6 +372,12 @@ def _check_call(params: object, progress: object) -> None:
         raise ParameterError(msg)
     if progress is not None:
         check_callable(progress, "progress")
+
+
+def _some(labels: Iterable[int]) -> str:
+    """Return the first few of some labels."""
+    known = list(labels)
+    return ", ".join(map(str, known[:6])) + (f" ... ({len(known)} in all)" if len(known) > 6 else "")  # noqa: PLR2004
 
 
 def _negative_mean(flux: FloatPlane, region_map: LabelPlane) -> float:

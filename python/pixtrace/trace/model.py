@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from pixtrace import _native
+from pixtrace._arrays import as_count, as_double, as_floating, as_labels
+from pixtrace._providers import provider
 from pixtrace.trace.bspline import BSpline, spline_from_core
+from pixtrace.trace.record import RecordTable, RegionRecord
 
 if TYPE_CHECKING:
+    import os
+
     from pixtrace.trace.oversample import OversampledFlux, TraceImage
 
 __all__ = ["ColumnTrace", "RegionTrace", "TraceModel"]
@@ -67,6 +72,22 @@ class ColumnTrace:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
+
+
+class ModelFiles(Protocol):
+    """What a model asks of files; `pixtrace._providers` names who provides it."""
+
+    def save_model(self, path: str | os.PathLike[str], model: TraceModel, *, overwrite: bool = False) -> object:
+        """Write a model."""
+        ...
+
+    def load_model(self, path: str | os.PathLike[str]) -> TraceModel:
+        """Read a model."""
+        ...
+
+
+def _files() -> ModelFiles:
+    return cast("ModelFiles", provider("model_files"))
 
 
 class RegionTrace(Mapping[int, ColumnTrace]):
@@ -262,12 +283,160 @@ class TraceModel(Mapping[int, RegionTrace]):
 
         return trace_image(self, region_map, alpha, slope_limit=slope_limit, pad=pad)
 
-    def __reduce__(self) -> tuple[Callable[[dict[int, Table]], TraceModel], tuple[dict[int, Table]]]:
-        return _from_tables, ({label: self.native.table(label) for label in self._labels},)
+    def record(self, region: int) -> RegionRecord | None:
+        """Return what the fit of a region has recorded of itself: provenance, quality and covariance by column.
+
+        Parameters
+        ----------
+        region : int
+            A region of this model.
+
+        Returns
+        -------
+        RegionRecord or None
+            None if the fit was made without a record, or the region has no trace.
+        """
+        if region not in self._labels:
+            raise KeyError(region)
+        return RegionRecord.of(self.native, int(region))
+
+    def rescaled(
+        self,
+        flux: npt.ArrayLike,
+        alpha: npt.ArrayLike,
+        region_map: npt.ArrayLike,
+        *,
+        n_threads: int | None = None,
+    ) -> TraceModel:
+        """Return the same splines, scaled to the flux of another exposure.
+
+        Parameters
+        ----------
+        flux, alpha : array_like, shape (n_y, n_x)
+            Flux, and coordinate along the slice; NaN where data are missing.
+        region_map : array_like of int, shape (n_y, n_x)
+            Number of the slice or slit of each pixel.
+        n_threads : int, optional
+            Number of threads; the result does not depend on it.
+
+        Returns
+        -------
+        TraceModel
+            Without the regions that `region_map` does not have, and without columns in which no flux is finite.
+
+        Raises
+        ------
+        ShapeError, DtypeError, ParameterError
+            As in `pixtrace.trace.fit_all_regions`.
+        """
+        return TraceModel(
+            _native.rescale(
+                self.native,
+                as_floating(flux, "flux"),
+                as_double(alpha, "alpha"),
+                as_labels(region_map, "region_map"),
+                n_threads=None if n_threads is None else as_count(n_threads, "n_threads", least=1),
+            )
+        )
+
+    def tables(self) -> dict[int, Table]:
+        """Return all numbers of the model, in arrays, by region.
+
+        Returns
+        -------
+        dict of int to tuple of ndarray
+            Columns (int64), number of the spline of each (int64), scale, bounds (n, 2); number of knots of each spline
+            (int64), knots and coefficients of all splines, one after another. `from_tables` takes them back.
+        """
+        return {label: self.native.table(label) for label in self._labels}
+
+    def records(self) -> dict[int, RecordTable]:
+        """Return what the fits have recorded of themselves, in arrays, for the regions that have a record.
+
+        Returns
+        -------
+        dict of int to tuple
+            For `from_tables`; to look at a record use `record`.
+        """
+        found = {label: self.native.record(label) for label in self._labels}
+        return {label: record for label, record in found.items() if record is not None}
+
+    @classmethod
+    def from_tables(
+        cls,
+        tables: Mapping[int, tuple[npt.NDArray[Any], ...]],
+        records: Mapping[int, RecordTable] | None = None,
+    ) -> TraceModel:
+        """Return the model whose `tables` these are.
+
+        Parameters
+        ----------
+        tables : mapping of int to tuple of ndarray
+            See `tables`.
+        records : mapping of int to tuple, optional
+            See `records`.
+
+        Returns
+        -------
+        TraceModel
+            The model.
+
+        Raises
+        ------
+        ShapeError, DataError
+            The arrays do not fit together, or do not make splines.
+        """
+        native = _native.TraceModel.from_tables({label: cast("Table", table) for label, table in tables.items()})
+        return cls(native.with_records(records) if records else native)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the model to a file, exact to the bit.
+
+        Parameters
+        ----------
+        path : path-like
+            ``.asdf`` (extra ``asdf``), ``.fits`` or ``.fits.gz``.
+        overwrite : bool, optional
+            Whether a file that is there already may be replaced.
+
+        Raises
+        ------
+        ParameterError
+            The suffix names no format.
+        MissingExtraError
+            ASDF is asked for and not installed.
+        OutputExistsError, OutputError
+            It cannot be written.
+        """
+        _files().save_model(path, self, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> TraceModel:
+        """Read a model from a file.
+
+        Parameters
+        ----------
+        path : path-like
+            What `save` or ``pixtrace fit`` has written.
+
+        Returns
+        -------
+        TraceModel
+            The model, bit for bit.
+
+        Raises
+        ------
+        FileReadError
+            It cannot be read, is damaged, or holds no model.
+        DataError
+            It holds several models; `pixtrace.io.load_models` reads them all.
+        MissingExtraError
+            It is an ASDF file, and asdf is not installed.
+        """
+        return _files().load_model(path)
+
+    def __reduce__(self) -> tuple[Callable[..., TraceModel], tuple[dict[int, Table], dict[int, RecordTable]]]:
+        return TraceModel.from_tables, (self.tables(), self.records())
 
     def __repr__(self) -> str:
         return f"<TraceModel: {len(self)} regions, {self.n_columns} columns, {self.n_fits} fits>"
-
-
-def _from_tables(tables: dict[int, Table]) -> TraceModel:
-    return TraceModel(_native.TraceModel.from_tables(tables))

@@ -23,6 +23,7 @@ __all__ = [
     "OversampledFlux",
     "TraceImage",
     "alpha_on_grid",
+    "core_of",
     "fine_rows",
     "linear_oversample",
     "linear_planes",
@@ -210,7 +211,7 @@ def oversample_planes(
         As in `oversample_flux`.
     """
     return _oversample(
-        _core(model),
+        core_of(model),
         flux,
         alpha,
         region_map,
@@ -388,7 +389,7 @@ def trace_planes(
 ) -> TraceImage:
     """Evaluate a model as `trace_image` does, in float32 or in float64."""
     planes = _native.trace_image(
-        _core(model),
+        core_of(model),
         as_labels(region_map, "region_map"),
         as_double(alpha, "alpha"),
         slope_limit=as_real(slope_limit, "slope_limit"),
@@ -399,7 +400,8 @@ def trace_planes(
     return TraceImage(*planes)
 
 
-def _core(model: object) -> _native.TraceModel:
+def core_of(model: object) -> _native.TraceModel:
+    """Return the core's model, and complain of what is none."""
     if not isinstance(model, TraceModel):
         msg = f"`model` is a {type(model).__name__}; expected a TraceModel, as `fit_all_regions` makes it"
         raise ParameterError(msg)

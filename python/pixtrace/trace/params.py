@@ -16,6 +16,8 @@ generic                50      2 per native pixel          1.6           2.5    
 =====================  ======  ==========================  ============  ============  =====  ======  ================
 
 "generic" is for every other spectrograph: its numbers of knots and of pixels asked for follow the sampling of the data.
+"robust" is for every spectrograph, JWST's too: weighted fits that take knots and windows from the data, and propagated
+errors; see `fit_robust`.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
 __all__ = [
     "PRESETS",
     "ColumnOrder",
+    "ErrorKind",
     "FitOptions",
+    "Method",
     "OversampleOptions",
     "ThresholdKind",
     "TraceParams",
@@ -43,6 +47,8 @@ __all__ = [
 ]
 
 ThresholdKind: TypeAlias = Literal["peak_by_channel", "peak", "snr"]
+Method: TypeAlias = Literal["reference", "robust"]
+ErrorKind: TypeAlias = Literal["jwst", "propagated"]
 ColumnOrder: TypeAlias = Literal["left_to_right", "right_to_left", "outside_in"]
 
 
@@ -79,6 +85,15 @@ class TraceParams:
 
     Attributes
     ----------
+    method : {"reference", "robust"}, optional
+        "reference": the fit and the residuals of jwst. "robust": weighted fits with knots and windows chosen by the
+        data (`pixtrace.trace.fit_robust`), and of each residual that part which is more than noise; of the parameters
+        below it looks at `slope_limit`, `psf_optimal`, `oversample_require_ngood`, `pad` and `trim_ends` alone.
+    errors : {"jwst", "propagated"}, optional
+        "jwst": errors interpolated and multiplied by an empirical factor. "propagated": variances propagated through
+        the fit and the oversampling (`pixtrace.trace.oversample_with_errors`).
+    n_covariances : int, optional
+        With propagated errors, number of following rows with which the covariance is worked out too.
     fit_threshold : float, optional
         A region is fitted if its cross-dispersion profile rises above this many standard deviations, see `threshold`.
         Zero or less: every region is fitted.
@@ -124,6 +139,9 @@ class TraceParams:
         A number is not finite or outside the range in which the method is defined, or a name is unknown.
     """
 
+    method: Method = "reference"
+    errors: ErrorKind = "jwst"
+    n_covariances: int = 0
     fit_threshold: float = 10.0
     threshold: ThresholdKind = "snr"
     slope_limit: float = 0.1
@@ -148,7 +166,13 @@ class TraceParams:
             _check_number(name, getattr(self, name))
         for name in ("auto_bkpt_factor", "auto_ngood_factor", "space_ratio", "sigma_low", "sigma_high"):
             _check_number(name, getattr(self, name), above=0.0)
-        for name, least in (("lrange", 1), ("fit_iter", 1), ("oversample_require_ngood", 0), ("pad", 0)):
+        for name, least in (
+            ("n_covariances", 0),
+            ("lrange", 1),
+            ("fit_iter", 1),
+            ("oversample_require_ngood", 0),
+            ("pad", 0),
+        ):
             _check_count(name, getattr(self, name), least)
         for name, least in (("spline_bkpt", 1), ("require_ngood", 0)):
             if getattr(self, name) is not None:
@@ -157,7 +181,13 @@ class TraceParams:
             if not isinstance(getattr(self, name), bool):
                 msg = f"{name} = {getattr(self, name)!r}; it must be true or false"
                 raise ParameterError(msg)
-        for name, choices in (("threshold", get_args(ThresholdKind)), ("column_order", get_args(ColumnOrder))):
+        for name, kind in (
+            ("threshold", ThresholdKind),
+            ("column_order", ColumnOrder),
+            ("method", Method),
+            ("errors", ErrorKind),
+        ):
+            choices = get_args(kind)
             if getattr(self, name) not in choices:
                 msg = f"{name} = {getattr(self, name)!r}; it must be one of {', '.join(choices)}"
                 raise ParameterError(msg)
@@ -186,6 +216,17 @@ class TraceParams:
         except KeyError:
             msg = f"there is no preset {name!r}; expected one of {', '.join(PRESETS)}"
             raise ParameterError(msg) from None
+
+    @classmethod
+    def robust(cls) -> TraceParams:
+        """Return the preset "robust", which is for every mode: weighted fits of all slices, propagated errors.
+
+        Returns
+        -------
+        TraceParams
+            The parameters.
+        """
+        return PRESETS["robust"]
 
     @classmethod
     def for_mode(cls, exp_type: str, detector: str = "", grating: str = "") -> TraceParams:
@@ -425,6 +466,7 @@ def _presets() -> dict[str, TraceParams]:
             presets[name] = nrs1
             presets[f"{name}-nrs2"] = nrs1.replace(column_order="right_to_left")
     presets["generic"] = TraceParams()
+    presets["robust"] = TraceParams(method="robust", errors="propagated", fit_threshold=0.0, slope_limit=0.0)
     return presets
 
 

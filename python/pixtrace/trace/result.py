@@ -102,6 +102,8 @@ class OversampledImage:
         Wavelength, None if the input has none.
     variances : mapping of str to ndarray of float32
         Variances by name.
+    covariances : tuple of ndarray of float32
+        Covariance of each pixel with the one 1, 2, ... rows further on, if errors were propagated and they were wanted.
     trace_used : ndarray, shape (m_y, n_x)
         The spline model where it was used, in the unit of the flux; NaN elsewhere.
     full_trace : ndarray, shape (m_y, n_x), or None
@@ -126,6 +128,7 @@ class OversampledImage:
     alpha: npt.NDArray[np.float64]
     wavelength: npt.NDArray[np.float64] | None = None
     variances: Mapping[str, FloatPlane] = field(default_factory=dict)
+    covariances: tuple[FloatPlane, ...] = ()
     trace_used: FloatPlane
     full_trace: FloatPlane | None = None
     linear_flux: FloatPlane | None = None

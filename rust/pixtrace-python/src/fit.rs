@@ -124,6 +124,32 @@ pub(crate) fn fit_region<'py>(
     Ok(PyTraceModel(model))
 }
 
+/// Scales the splines of a model to the flux of an image.
+#[pyfunction]
+#[pyo3(signature = (model, flux, alpha, region_map, *, n_threads))]
+pub(crate) fn rescale<'py>(
+    py: Python<'py>,
+    model: &Bound<'py, PyTraceModel>,
+    flux: Plane<'py>,
+    alpha: PyReadonlyArray2<'py, f64>,
+    region_map: PyReadonlyArray2<'py, i32>,
+    n_threads: Option<usize>,
+) -> BoundaryResult<PyTraceModel> {
+    let settings = Settings { n_threads, progress: None };
+    let (model, alpha, map) = (&model.get().0, alpha.as_array(), region_map.as_array());
+    let scaled = match &flux {
+        Plane::Single(flux) => {
+            let exposure = Exposure::new(flux.as_array(), None, alpha, map)?;
+            run(py, &settings, |control| trace::rescale(&exposure, model, control))
+        }
+        Plane::Double(flux) => {
+            let exposure = Exposure::new(flux.as_array(), None, alpha, map)?;
+            run(py, &settings, |control| trace::rescale(&exposure, model, control))
+        }
+    }?;
+    Ok(PyTraceModel(scaled))
+}
+
 fn fit_one<T: Real + numpy::Element>(
     py: Python<'_>,
     settings: &Settings<'_>,

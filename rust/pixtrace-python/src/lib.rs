@@ -10,6 +10,8 @@ mod maps;
 mod model;
 mod oversample;
 mod planes;
+mod record;
+mod robust;
 mod run;
 mod samples;
 mod sources;
@@ -29,11 +31,13 @@ mod _native {
         nearest_rows, trim_edges,
     };
     #[pymodule_export]
-    use crate::fit::{fit_all_regions, fit_region};
+    use crate::fit::{fit_all_regions, fit_region, rescale};
     #[pymodule_export]
     use crate::model::PyTraceModel;
     #[pymodule_export]
     use crate::oversample::{linear_oversample, oversample, trace_image};
+    #[pymodule_export]
+    use crate::robust::{fit_all_regions_recorded, fit_robust, oversample_with_errors};
     #[pymodule_export]
     use crate::samples::{delta_sync_parms, sample_points};
     #[pymodule_export]

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use crate::error::{BoundaryError, BoundaryResult, ShapeError};
+use crate::record::{GivenRecord, RecordTable, from_table, to_table};
 
 /// Columns, number of the spline, scale, bounds (n, 2); then number of knots, knots and coefficients of all splines,
 /// one after another.
@@ -50,6 +51,39 @@ impl PyTraceModel {
             .map(|(label, table)| Ok((label, region_from(&table)?)))
             .collect::<BoundaryResult<_>>()?;
         Ok(Self(TraceModel { regions }))
+    }
+
+    /// The same model with the records of its fits, by region.
+    fn with_records(&self, records: BTreeMap<i32, GivenRecord<'_>>) -> BoundaryResult<Self> {
+        let mut model = self.0.clone();
+        for (label, table) in records {
+            if let Some(trace) = model.regions.get_mut(&label) {
+                trace.record = Some(from_table(&table, trace)?);
+            }
+        }
+        Ok(Self(model))
+    }
+
+    /// What the fit of a region has recorded of itself, if it has.
+    fn record<'py>(&self, py: Python<'py>, label: i32) -> Option<RecordTable<'py>> {
+        let record = self.0.regions.get(&label)?.record.as_ref()?;
+        Some(to_table(py, record))
+    }
+
+    /// Covariance of the coefficients of a spline, by number, from one component of the variance.
+    fn covariance<'py>(
+        &self,
+        py: Python<'py>,
+        label: i32,
+        spline: usize,
+        component: usize,
+    ) -> BoundaryResult<Option<Bound<'py, PyArray2<f64>>>> {
+        let record = self.0.regions.get(&label).and_then(|trace| trace.record.as_ref());
+        let found = record.and_then(|r| r.fits.get(spline)?.covariance(component));
+        found
+            .map(|rows| PyArray2::from_vec2(py, &rows))
+            .transpose()
+            .map_err(|_| BoundaryError::internal("a covariance that is not square"))
     }
 
     /// Labels of the regions, rising.
@@ -129,7 +163,7 @@ fn region_from(table: &GivenTable<'_>) -> BoundaryResult<RegionTrace> {
             })
         })
         .collect::<BoundaryResult<_>>()?;
-    Ok(RegionTrace { splines, columns })
+    Ok(RegionTrace { splines, columns, record: None })
 }
 
 fn wrong_table(what: &str) -> BoundaryError {

@@ -106,6 +106,17 @@ pub enum Error {
         /// Number of columns in the image.
         n_columns: usize,
     },
+    /// Errors are to be propagated through a model that does not know its covariances.
+    #[error(
+        "the model of region {region} has no record of its fit with these variances; fit it with covariances"
+    )]
+    NoRecord {
+        /// Label of the region.
+        region: i32,
+    },
+    /// Errors are to be propagated, and there are none.
+    #[error("there are no errors to be propagated; give the error of the flux")]
+    NoErrors,
     /// A B-spline whose knots, coefficients and degree do not fit together.
     #[error("not a cubic B-spline: {reason}")]
     Spline {

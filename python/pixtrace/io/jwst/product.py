@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from pixtrace.io.jwst.pieces import Piece, headers_hash, plane_piece, tree_piece
 from pixtrace.io.jwst.wcs import oversample_wcs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -46,6 +47,8 @@ _INTERMEDIATE = {
     "_linear_interp": "linear_flux",
     "_spline_residual": "residual_flux",
 }
+#: And of those with the covariance of each pixel and the one so many rows further on.
+_COVARIANCE = "_covariance_"
 
 
 @dataclass(frozen=True)
@@ -127,18 +130,20 @@ def write_product(
         See `pixtrace.io.atomic.atomic_path`.
     """
     stem = path.name.removesuffix(".fits").removesuffix(PRODUCT_SUFFIX)
-    beside = {
-        path.with_name(f"{stem}{suffix}.fits"): attribute
+    beside: dict[Path, Callable[[OversampledImage], npt.NDArray[Any]]] = {
+        path.with_name(f"{stem}{suffix}.fits"): attrgetter(attribute)
         for suffix, attribute in _INTERMEDIATE.items()
         if intermediate and results and all(getattr(result, attribute) is not None for result in results)
     }
+    for rows in range(min((len(result.covariances) for result in results), default=0)):
+        beside[path.with_name(f"{stem}{_COVARIANCE}{rows + 1}.fits")] = partial(_covariance, rows)
     for target in (path, *beside):
         check_output(target, overwrite=overwrite)
     with atomic_path(path, overwrite=overwrite) as unfinished:
         write_pieces(unfinished, _Writer(product, results, path.name).product(wavelengths))
-    for target, attribute in beside.items():
+    for target, plane_of in beside.items():
         with atomic_path(target, overwrite=overwrite) as unfinished:
-            write_pieces(unfinished, _Writer(product, results, target.name).intermediate(attribute))
+            write_pieces(unfinished, _Writer(product, results, target.name).intermediate(plane_of))
     return [path, *beside]
 
 
@@ -182,7 +187,7 @@ class _Writer:
             oversample_wcs(self.tree, wcs, self.factor, axis)
         return self._with_tree(pieces, blocks=True)
 
-    def intermediate(self, attribute: str) -> list[Piece]:
+    def intermediate(self, plane_of: Callable[[OversampledImage], npt.NDArray[Any]]) -> list[Piece]:
         """Return the pieces of a file with one plane per image, as its SCI, and no WCS."""
         pieces = [Piece(self.primary, list)]
         tree = self.tree
@@ -191,7 +196,7 @@ class _Writer:
                 tree.remove(tree.root, entry)
         for part, result in zip(self.source.parts, self.results, strict=True):
             unit = self.source.container.require("SCI", part.version, why="which holds the flux")
-            pieces.append(self._plane("SCI", part.version, getattr(result, attribute), unit.header))
+            pieces.append(self._plane("SCI", part.version, plane_of(result), unit.header))
             top = tree.get(*part.path()) if part.slit is not None else tree.root
             for entry, value in tree.entries(top):
                 if tree.is_array(value):
@@ -304,6 +309,11 @@ class _Writer:
         tree.put(tree.root, _HASH, tree.scalar(headers_hash(pieces)))
         old = self.source.container.require("ASDF", why="which holds the WCS")
         return [*pieces, tree_piece(tree.to_bytes(blocks=blocks), old.header)]
+
+
+def _covariance(rows: int, result: OversampledImage) -> npt.NDArray[Any]:
+    """Return the covariance with the pixels `rows` + 1 further on."""
+    return result.covariances[rows]
 
 
 def _copied(unit: Unit) -> list[memoryview]:

@@ -6,6 +6,7 @@
 //! change the sums of the intervals they lie in.
 
 use super::bspline::{LocalBasis, ORDER};
+use super::normal::Band;
 use super::{banded, givens};
 
 /// Sums over the points between two knots, with `v` from -1 to 1.
@@ -123,6 +124,15 @@ impl LocalEquations {
     }
 }
 
+/// Adds the share of interval `j` to a banded matrix.
+fn add_local(matrix: &mut [[f64; ORDER]], j: usize, local: &LocalEquations) {
+    for i in 0..ORDER {
+        for l in i..ORDER {
+            matrix[j + i][l - i] += local.matrix[i][l];
+        }
+    }
+}
+
 /// Workspace for repeated fits; keeps its memory.
 #[derive(Clone, Debug, Default)]
 pub struct SplineFitter {
@@ -211,6 +221,35 @@ impl SplineFitter {
         }
     }
 
+    /// The matrix of the normal equations, for the points as they are now.
+    #[must_use]
+    pub(crate) fn normal_matrix(&self) -> Band {
+        let mut matrix = vec![[0.0; ORDER]; self.equations.len() + ORDER - 1];
+        for (j, local) in self.equations.iter().enumerate() {
+            add_local(&mut matrix, j, local);
+        }
+        matrix
+    }
+
+    /// What the matrix of the normal equations would be with these weights on the points as they are now.
+    #[must_use]
+    pub(crate) fn weighted_matrix(&self, weights: &[f64]) -> Band {
+        let mut matrix = vec![[0.0; ORDER]; self.equations.len() + ORDER - 1];
+        for (j, basis) in self.basis.iter().enumerate() {
+            let points = self.first[j]..self.first[j + 1];
+            let mut sums = Moments::default();
+            for (&v, &weight) in self.v[points.clone()].iter().zip(&weights[points]) {
+                let mut term = weight;
+                for total in &mut sums.power {
+                    *total += term;
+                    term *= v;
+                }
+            }
+            add_local(&mut matrix, j, &LocalEquations::new(basis, &sums));
+        }
+        matrix
+    }
+
     /// Drops the points with the numbers `rejected`, which rise; the knots stay.
     ///
     /// `y` are the values before the rejection.
@@ -251,7 +290,7 @@ impl SplineFitter {
 }
 
 /// Removes the elements with these numbers, which rise, and closes the gaps.
-pub(crate) fn remove_at(values: &mut Vec<f64>, numbers: impl Iterator<Item = usize>) {
+pub(crate) fn remove_at<V: Copy>(values: &mut Vec<V>, numbers: impl Iterator<Item = usize>) {
     let mut kept = 0;
     let mut begin = 0;
     for i in numbers.chain(std::iter::once(values.len())) {

@@ -9,6 +9,7 @@ pub mod givens;
 pub mod interpolate;
 pub mod levenberg;
 pub mod lsq;
+pub mod normal;
 pub mod peaks;
 pub(crate) mod prefetch;
 pub mod pseudo_inverse;

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use ndarray::ArrayView2;
 use rayon::prelude::*;
 
+use super::assign::{Outcome, assign};
 use super::exposure::Exposure;
-use super::model::{ColumnTrace, RegionTrace, TraceModel};
+use super::model::{RegionTrace, TraceModel};
 use super::profile::{crossdisp_profile, trim_edges};
+use super::recorded::Recorder;
 use super::region::RegionPixels;
-use super::scale::column_scale;
 use super::spline_fit::{RejectionParams, WindowFitter};
 use super::window::{SortedColumns, Window};
-use crate::numeric::{BSpline, Real};
+use crate::numeric::Real;
 use crate::{Control, Error};
 
 /// Columns fitted by one task. A constant, so that the result does not depend on the number of threads; long enough
@@ -125,6 +127,38 @@ pub fn fit_all_regions<T: Real>(
     params: &FitParams,
     control: &Control,
 ) -> Result<TraceModel, Error> {
+    fit_regions(exposure, None, thresholds, params, control)
+}
+
+/// The same fit, with a record of where each spline comes from and of its covariance ([`RegionTrace::record`]).
+///
+/// `variances` are components of the variance of the flux; component 0 is the square of the error, then come these.
+///
+/// # Errors
+/// As [`fit_all_regions`]; [`Error::NoErrors`] without the error of the flux, and [`Error::ShapeMismatch`].
+pub fn fit_all_regions_recorded<T: Real>(
+    exposure: &Exposure<'_, T>,
+    variances: &[ArrayView2<'_, T>],
+    thresholds: &Thresholds,
+    params: &FitParams,
+    control: &Control,
+) -> Result<TraceModel, Error> {
+    if exposure.error().is_none() {
+        return Err(Error::NoErrors);
+    }
+    for variance in variances {
+        exposure.regions().check_shape("variance", variance.dim(), exposure.flux().nrows())?;
+    }
+    fit_regions(exposure, Some(variances), thresholds, params, control)
+}
+
+fn fit_regions<T: Real>(
+    exposure: &Exposure<'_, T>,
+    variances: Option<&[ArrayView2<'_, T>]>,
+    thresholds: &Thresholds,
+    params: &FitParams,
+    control: &Control,
+) -> Result<TraceModel, Error> {
     let n_columns = exposure.flux().ncols();
     params.check(n_columns)?;
     let n_each = params.columns.as_ref().map_or(n_columns, Vec::len);
@@ -141,7 +175,16 @@ pub fn fit_all_regions<T: Real>(
             let pixels = RegionPixels::new(exposure, label, bounds);
             let trace =
                 if let Some((pixels, sums)) = select_region::<T>(pixels, peak, thresholds.snr) {
-                    fit_columns::<T>(&pixels, &sums, n_columns, params, control)?
+                    let labels = exposure.regions().labels();
+                    let recorder = variances.map(|variances| {
+                        let mut components =
+                            vec![pixels.error.iter().map(|error| error * error).collect()];
+                        components.extend(variances.iter().map(|&plane| {
+                            pixels.collect(bounds, labels, label, plane, Real::to_f64)
+                        }));
+                        Recorder::new(&pixels, &sums, &components)
+                    });
+                    fit_columns::<T>(&pixels, &sums, n_columns, params, recorder, control)?
                 } else {
                     control.advance(n_each);
                     RegionTrace::default()
@@ -179,7 +222,7 @@ pub fn fit_region<T: Real>(
         Some(given) => given[pixels.columns.clone()].to_vec(),
         None => pixels.column_sums::<T>(false),
     };
-    fit_columns::<T>(pixels, &sums, n_columns, params, control)
+    fit_columns::<T>(pixels, &sums, n_columns, params, None, control)
 }
 
 /// Tests a region against its thresholds and trims its edges; `None` if it is too faint.
@@ -208,18 +251,6 @@ fn select_region<T: Real>(
     Some((pixels, sums))
 }
 
-/// What came of the fit of one column on its own.
-enum Outcome {
-    /// Too few good pixels: no trace here.
-    TooFew,
-    /// A spline and the range of alpha of its window.
-    Fitted(BSpline, (f64, f64)),
-    /// The points have gaps, or do not determine the spline.
-    Refused,
-    /// Too few points in the whole window.
-    Impossible,
-}
-
 /// Numbers that follow from the region and the parameters.
 struct ColumnFit<'a> {
     pixels: &'a RegionPixels,
@@ -228,6 +259,7 @@ struct ColumnFit<'a> {
     n_intervals: usize,
     require_ngood: usize,
     params: &'a FitParams,
+    recorder: Option<Recorder>,
 }
 
 impl ColumnFit<'_> {
@@ -250,7 +282,11 @@ impl ColumnFit<'_> {
         control: &Control,
     ) -> Vec<Outcome> {
         let mut window = Window::new(&self.points);
-        let mut fitter = WindowFitter::<T>::new(self.params.rejection);
+        let rules = self.params.rejection;
+        let mut fitter = match self.recorder {
+            Some(_) => WindowFitter::<T>::keeping_track(rules),
+            None => WindowFitter::<T>::new(rules),
+        };
         let mut outcomes = Vec::with_capacity(columns.len());
         for &column in columns {
             if control.check().is_err() {
@@ -261,7 +297,12 @@ impl ColumnFit<'_> {
                 window.move_to(self.window(column));
                 let (x, y) = (window.alpha(), window.share());
                 match fitter.fit(x, y, n_intervals) {
-                    Ok(Some(spline)) => Outcome::Fitted(spline, (x[0], x[x.len() - 1])),
+                    Ok(Some(spline)) => {
+                        let record = self.recorder.as_ref().map(|recorder| {
+                            Box::new(recorder.record(&mut fitter, &window, self.window(column)))
+                        });
+                        Outcome::Fitted(spline, (x[0], x[x.len() - 1]), record)
+                    }
                     Ok(None) => Outcome::Refused,
                     Err(_) => Outcome::Impossible,
                 }
@@ -297,6 +338,7 @@ fn fit_columns<T: Real>(
     sums: &[f64],
     n_columns: usize,
     params: &FitParams,
+    recorder: Option<Recorder>,
     control: &Control,
 ) -> Result<RegionTrace, Error> {
     let (low, high) = pixels.alpha_range();
@@ -310,6 +352,7 @@ fn fit_columns<T: Real>(
         n_intervals: params.n_intervals.unwrap_or_else(|| auto(params.auto_interval_factor)),
         require_ngood: params.require_ngood.unwrap_or_else(|| auto(params.auto_ngood_factor)),
         params,
+        recorder,
     };
     let columns: Vec<usize> = params.columns.clone().unwrap_or_else(|| (0..n_columns).collect());
     if fit.n_intervals == 0 {
@@ -317,19 +360,21 @@ fn fit_columns<T: Real>(
         return Ok(RegionTrace::default());
     }
     let mut outcomes = fit.fit_all::<T>(&columns, fit.n_intervals, control)?;
-    retry_before_first::<T>(&fit, &columns, &mut outcomes, control)?;
-    Ok(assign(pixels, &columns, outcomes))
+    let retried = retry_before_first::<T>(&fit, &columns, &mut outcomes, control)?;
+    let is_recorded = fit.recorder.is_some();
+    Ok(assign(pixels, &columns, outcomes, is_recorded.then_some((sums, retried))))
 }
 
 /// Tries the columns that were refused before there was any spline to fall back on once more, with fewer intervals.
+/// Returns the one where that worked.
 fn retry_before_first<T: Real>(
     fit: &ColumnFit<'_>,
     columns: &[usize],
     outcomes: &mut [Outcome],
     control: &Control,
-) -> Result<(), Error> {
+) -> Result<Option<usize>, Error> {
     if fit.n_intervals <= RETRY_FEWER {
-        return Ok(());
+        return Ok(None);
     }
     let n_before = outcomes.iter().take_while(|o| !matches!(o, Outcome::Fitted(..))).count();
     let refused: Vec<usize> =
@@ -342,35 +387,9 @@ fn retry_before_first<T: Real>(
         for (&i, outcome) in block.iter().zip(retried) {
             if matches!(outcome, Outcome::Fitted(..)) {
                 outcomes[i] = outcome;
-                return Ok(());
+                return Ok(Some(columns[i]));
             }
         }
     }
-    Ok(())
-}
-
-/// Gives every column its own spline or the one of the column before, and scales it to the flux.
-fn assign(pixels: &RegionPixels, columns: &[usize], outcomes: Vec<Outcome>) -> RegionTrace {
-    let mut trace = RegionTrace::default();
-    let mut bounds = (f64::NAN, f64::NAN);
-    for (&column, outcome) in columns.iter().zip(outcomes) {
-        match outcome {
-            Outcome::TooFew => continue,
-            Outcome::Fitted(spline, range) => {
-                trace.splines.push(spline);
-                bounds = range;
-            }
-            Outcome::Refused | Outcome::Impossible => {}
-        }
-        let Some(spline) = trace.splines.last() else { continue };
-        let is_inside = |&i: &usize| bounds.0 <= pixels.alpha[i] && pixels.alpha[i] <= bounds.1;
-        let (flux, model): (Vec<f64>, Vec<f64>) = pixels
-            .column(column)
-            .filter(is_inside)
-            .map(|i| (pixels.flux[i], spline.eval(pixels.alpha[i])))
-            .unzip();
-        let scale = column_scale(&flux, &model);
-        trace.columns.push(ColumnTrace { column, spline: trace.splines.len() - 1, scale, bounds });
-    }
-    trace
+    Ok(None)
 }

@@ -6,16 +6,25 @@
 //!
 //! NaN marks missing data in every plane and infinities count as missing too.
 
+mod assign;
 mod compact;
 mod exposure;
+mod fine_column;
 mod fit;
+mod functional;
 mod grid;
 mod linear;
 mod model;
 mod oversample;
 mod profile;
+mod propagate;
+mod record;
+mod recorded;
 mod region;
+mod rescale;
+mod robust;
 mod scale;
+mod shrink;
 mod spacing;
 mod spline_fit;
 mod trace_image;
@@ -24,12 +33,16 @@ mod window;
 
 pub use compact::CompactRanges;
 pub use exposure::{Exposure, RegionBox, RegionMap};
-pub use fit::{FitParams, Thresholds, fit_all_regions, fit_region};
+pub use fit::{FitParams, Thresholds, fit_all_regions, fit_all_regions_recorded, fit_region};
 pub use grid::FineGrid;
 pub use linear::{LinearParams, alpha_on_grid, linear_oversample};
 pub use model::{ColumnTrace, RegionTrace, TraceModel};
 pub use oversample::{OversampleParams, OversampledPlanes, Planes, oversample};
 pub use profile::{Profile, crossdisp_profile, trim_edges};
+pub use propagate::{ErrorParams, ErrorPlanes, Residual, oversample_with_errors};
+pub use record::{Absence, ColumnRecord, FitRecord, Origin, RegionRecord};
 pub use region::RegionPixels;
+pub use rescale::rescale;
+pub use robust::{RobustParams, fit_robust};
 pub use spline_fit::{RejectionParams, fit_spline};
 pub use trace_image::{TraceImage, trace_image};

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::record::RegionRecord;
 use crate::numeric::BSpline;
 
 /// The trace in one column: which spline, how bright, and where it is valid.
@@ -32,6 +33,8 @@ pub struct RegionTrace {
     pub splines: Vec<BSpline>,
     /// Columns that have a trace, in the order in which they were fitted.
     pub columns: Vec<ColumnTrace>,
+    /// Where the splines come from and how uncertain they are, if that was asked for.
+    pub record: Option<RegionRecord>,
 }
 
 impl RegionTrace {

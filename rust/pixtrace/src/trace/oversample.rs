@@ -159,12 +159,12 @@ struct Block<'a, O> {
 }
 
 /// All that the work on a column reads.
-struct Job<'a, 'e, T> {
-    exposure: &'a Exposure<'e, T>,
-    params: &'a OversampleParams,
-    grid: FineGrid,
-    rows: FineRows,
-    alpha_fine: ArrayView2<'a, f64>,
+pub(super) struct Job<'a, 'e, T> {
+    pub(super) exposure: &'a Exposure<'e, T>,
+    pub(super) params: &'a OversampleParams,
+    pub(super) grid: FineGrid,
+    pub(super) rows: FineRows,
+    pub(super) alpha_fine: ArrayView2<'a, f64>,
 }
 
 /// What is interpolated along one column of a region, kept for the next.
@@ -180,7 +180,7 @@ struct Column {
 
 impl<T: Real> Job<'_, '_, T> {
     /// Whether a column has enough good pixels.
-    fn has_enough(&self, region: &TracedRegion<'_>, column: usize) -> bool {
+    pub(super) fn has_enough(&self, region: &TracedRegion<'_>, column: usize) -> bool {
         let flux = &region.pixels.flux[region.pixels.column(column)];
         flux.iter().filter(|f| f.is_finite()).count() > self.params.require_ngood
     }
@@ -208,7 +208,7 @@ impl<T: Real> Job<'_, '_, T> {
     }
 
     /// Adds the values of alpha at which the model is steep; the ends of the column do not count.
-    fn steep_points(
+    pub(super) fn steep_points(
         &self,
         column: usize,
         region: &TracedRegion<'_>,
@@ -307,7 +307,12 @@ impl<T: Real> Job<'_, '_, T> {
     }
 
     /// The fine rows that the model may be used in: without the first and last values of it, if ends are to be trimmed.
-    fn model_rows(&self, trace: &ColumnTrace, column: usize, fine: &Range<usize>) -> Range<usize> {
+    pub(super) fn model_rows(
+        &self,
+        trace: &ColumnTrace,
+        column: usize,
+        fine: &Range<usize>,
+    ) -> Range<usize> {
         if !self.params.trim_ends {
             return fine.clone();
         }
@@ -323,7 +328,12 @@ impl<T: Real> Job<'_, '_, T> {
 }
 
 /// Stores a value, if the plane was asked for.
-fn put<O: Real>(plane: &mut ArrayViewMut2<'_, O>, row: usize, column: usize, value: f64) {
+pub(super) fn put<O: Real>(
+    plane: &mut ArrayViewMut2<'_, O>,
+    row: usize,
+    column: usize,
+    value: f64,
+) {
     if let Some(place) = plane.get_mut((row, column)) {
         *place = O::from_f64(value);
     }

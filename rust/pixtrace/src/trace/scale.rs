@@ -12,6 +12,28 @@ const RATIO_SIGMA: f64 = 2.0;
 /// Ratios that are negative or not finite, pixels where the model is negative, and ratios far from those of the five
 /// brightest pixels have no weight. If no pixel has any weight the scale is 0, and the model counts for nothing.
 pub(crate) fn column_scale(flux: &[f64], model: &[f64]) -> f64 {
+    let (ratio, weight) = ratios_and_weights(flux, model);
+    let total: f64 = weight.iter().sum();
+    if total <= 0.0 || total.is_nan() {
+        return 0.0;
+    }
+    ratio
+        .iter()
+        .zip(&weight)
+        .filter(|(r, _)| !r.is_nan())
+        .map(|(r, w)| if *w == 0.0 { 0.0 } else { r * (w / total) })
+        .sum()
+}
+
+/// What the ratio of each pixel counts in [`column_scale`]; zero for all if no pixel has any weight.
+pub(crate) fn scale_weights(flux: &[f64], model: &[f64]) -> Vec<f64> {
+    let (_, weight) = ratios_and_weights(flux, model);
+    let total: f64 = weight.iter().sum();
+    let is_any = total > 0.0;
+    weight.into_iter().map(|w| if is_any { w / total } else { 0.0 }).collect()
+}
+
+fn ratios_and_weights(flux: &[f64], model: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let ratio: Vec<f64> = flux.iter().zip(model).map(|(f, m)| f / m).collect();
     let mut weight: Vec<f64> = ratio
         .iter()
@@ -20,7 +42,9 @@ pub(crate) fn column_scale(flux: &[f64], model: &[f64]) -> f64 {
         .collect();
     let mut sorted = weight.clone();
     sorted.sort_by(f64::total_cmp);
-    let Some(&threshold) = sorted.get(sorted.len().saturating_sub(N_BRIGHTEST)) else { return 0.0 };
+    let Some(&threshold) = sorted.get(sorted.len().saturating_sub(N_BRIGHTEST)) else {
+        return (ratio, weight);
+    };
     let brightest: Vec<f64> = ratio
         .iter()
         .zip(&weight)
@@ -33,16 +57,7 @@ pub(crate) fn column_scale(flux: &[f64], model: &[f64]) -> f64 {
             *w = 0.0;
         }
     }
-    let total: f64 = weight.iter().sum();
-    if total <= 0.0 || total.is_nan() {
-        return 0.0;
-    }
-    ratio
-        .iter()
-        .zip(&weight)
-        .filter(|(r, _)| !r.is_nan())
-        .map(|(r, w)| if *w == 0.0 { 0.0 } else { r * (w / total) })
-        .sum()
+    (ratio, weight)
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use crate::numeric::{BSpline, Real};
 const WIDE_SPACING_SIGMA: f64 = 5.0;
 /// A rejection that would leave less than this share of the points is not carried out.
 const SMALLEST_SHARE: f64 = 0.8;
+/// Limits that nothing lies beyond.
+const EVERYTHING: (f64, f64) = (f64::NEG_INFINITY, f64::INFINITY);
 
 /// Rules by which points are kept from a fit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,6 +45,10 @@ pub(crate) struct WindowFitter<T> {
     y: Vec<f64>,
     residuals: Vec<f64>,
     rejected: Vec<usize>,
+    /// Numbers of the points that are in the fit, if anybody wants to know.
+    kept: Option<Vec<u32>>,
+    /// Lowest and highest residual that was kept in the last rejection.
+    limits: (f64, f64),
     precision: PhantomData<T>,
 }
 
@@ -56,8 +62,35 @@ impl<T: Real> WindowFitter<T> {
             y: Vec::new(),
             residuals: Vec::new(),
             rejected: Vec::new(),
+            kept: None,
+            limits: EVERYTHING,
             precision: PhantomData,
         }
+    }
+
+    /// The same, and [`WindowFitter::kept`] is known after each fit.
+    pub(crate) fn keeping_track(rules: RejectionParams) -> Self {
+        Self { kept: Some(Vec::new()), ..Self::new(rules) }
+    }
+
+    /// Numbers of the points that the last fit was made with.
+    pub(crate) fn kept(&self) -> &[u32] {
+        self.kept.as_deref().unwrap_or_default()
+    }
+
+    /// The values that the last fit was made with.
+    pub(crate) fn values(&self) -> &[f64] {
+        &self.y
+    }
+
+    /// The normal equations of the last fit.
+    pub(crate) fn solver(&mut self) -> &mut SplineFitter {
+        &mut self.solver
+    }
+
+    /// Lowest and highest residual of a point that the last rejection has kept.
+    pub(crate) fn limits(&self) -> (f64, f64) {
+        self.limits
     }
 
     /// Fits a spline of about `n_intervals` intervals to points with rising `x`.
@@ -100,6 +133,11 @@ impl<T: Real> WindowFitter<T> {
         let in_order = &self.spacings.in_order;
         self.x.clear();
         self.y.clear();
+        self.limits = EVERYTHING;
+        if let Some(kept) = &mut self.kept {
+            kept.clear();
+            kept.extend((0_u32..).zip(in_order).filter(|&(_, &s)| s <= limit).map(|(i, _)| i));
+        }
         let mut begin = 0;
         for (i, &spacing) in in_order.iter().enumerate() {
             if spacing > limit {
@@ -152,7 +190,11 @@ impl<T: Real> WindowFitter<T> {
         if self.rejected.is_empty() || (n_kept as f64) < SMALLEST_SHARE * n_at_first as f64 {
             return false;
         }
+        self.limits = (low, high);
         self.solver.drop_points(&self.rejected, &self.y);
+        if let Some(kept) = &mut self.kept {
+            remove_at(kept, self.rejected.iter().copied());
+        }
         remove_at(&mut self.x, self.rejected.iter().copied());
         remove_at(&mut self.y, self.rejected.iter().copied());
         true

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::exposure::RegionMap;
 use super::grid::FineGrid;
 use super::model::{ColumnTrace, RegionTrace, TraceModel};
+use super::record::RegionRecord;
 use super::region::RegionPixels;
 use crate::numeric::{BSpline, Real};
 use crate::{Control, Error};
@@ -102,6 +103,19 @@ impl<'a> TracedRegion<'a> {
     pub(crate) fn column(&self, column: usize) -> Option<&'a ColumnTrace> {
         let place = column.checked_sub(self.pixels.columns.start)?;
         self.columns.get(place).copied().flatten()
+    }
+
+    /// The trace of a column, and its position in [`RegionTrace::columns`].
+    pub(crate) fn numbered(&self, column: usize) -> Option<(&'a ColumnTrace, usize)> {
+        let (trace, all) = (self.column(column)?, &self.trace?.columns);
+        // Columns mostly stand in order; of one that is there twice, the last counts.
+        let position = all.iter().rposition(|other| std::ptr::eq(other, trace))?;
+        Some((trace, position))
+    }
+
+    /// What the fit has recorded of itself.
+    pub(crate) fn record(&self) -> Option<&'a RegionRecord> {
+        self.trace?.record.as_ref()
     }
 
     /// The columns that have a trace, and it.

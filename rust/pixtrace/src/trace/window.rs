@@ -15,26 +15,29 @@ pub(crate) struct SortedColumns {
     alpha: Vec<f64>,
     /// Flux over the sum of its column.
     share: Vec<f64>,
+    /// Number of the pixel of each point in its region.
+    pixel: Vec<u32>,
 }
 
 impl SortedColumns {
     /// Divides by the sums and sorts; points that are not finite are left out.
     pub(crate) fn new(pixels: &RegionPixels, sums: &[f64], narrow: impl Fn(f64) -> f64) -> Self {
         let mut first = vec![0];
-        let (mut alpha, mut share) = (Vec::new(), Vec::new());
-        let mut points: Vec<(f64, f64)> = Vec::new();
+        let (mut alpha, mut share, mut pixel) = (Vec::new(), Vec::new(), Vec::new());
+        let mut points: Vec<(f64, f64, u32)> = Vec::new();
         for (column, &sum) in pixels.columns.clone().zip(sums) {
             points.clear();
             points.extend(pixels.column(column).filter_map(|i| {
-                let point = (pixels.alpha[i], narrow(pixels.flux[i] / sum));
+                let point = (pixels.alpha[i], narrow(pixels.flux[i] / sum), i as u32);
                 (point.0.is_finite() && point.1.is_finite()).then_some(point)
             }));
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             alpha.extend(points.iter().map(|p| p.0));
             share.extend(points.iter().map(|p| p.1));
+            pixel.extend(points.iter().map(|p| p.2));
             first.push(alpha.len());
         }
-        Self { columns: pixels.columns.clone(), first, alpha, share }
+        Self { columns: pixels.columns.clone(), first, alpha, share, pixel }
     }
 
     /// Numbers of the points in the columns of the image from `columns.start` to `columns.end`.
@@ -154,6 +157,11 @@ impl<'a> Window<'a> {
         &self.alpha
     }
 
+    /// Number, in the region, of the pixel of a point.
+    pub(crate) fn pixel(&self, point: u32) -> usize {
+        self.source.pixel[self.order[point as usize] as usize] as usize
+    }
+
     /// Their share of the flux of their column.
     pub(crate) fn share(&self) -> &[f64] {
         &self.share
@@ -175,7 +183,8 @@ mod tests {
             first.push(flat.len());
         }
         let share = (0..flat.len()).map(|i| i as f64).collect();
-        SortedColumns { columns: 3..first.len() + 2, first, alpha: flat, share }
+        let pixel = (0..flat.len() as u32).collect();
+        SortedColumns { columns: 3..first.len() + 2, first, alpha: flat, share, pixel }
     }
 
     proptest! {

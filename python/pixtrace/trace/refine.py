@@ -1,0 +1,150 @@
+"""The flux of an image on the finer grid, by either method, and its errors if they are to be propagated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pixtrace.trace.oversample import OversampledFlux, oversample_planes, trace_planes
+from pixtrace.trace.robust import oversample_with_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    import numpy.typing as npt
+
+    from pixtrace.trace.image import FloatPlane, SpectralImage
+    from pixtrace.trace.params import TraceParams
+    from pixtrace.trace.result import FittedImage
+
+__all__ = ["PropagatedErrors", "refined"]
+
+#: Median absolute deviation of a normal distribution, inverted.
+_MAD = 1.4826
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PropagatedErrors:
+    """Errors of an oversampled flux, of its shape and in the unit that it had before it was divided by the factor.
+
+    Attributes
+    ----------
+    variance : ndarray
+        Variance of the flux.
+    variances : mapping of str to ndarray
+        What the variances of the image contribute, by name.
+    covariances : tuple of ndarray
+        Covariance with the pixels 1, 2, ... rows further on.
+    """
+
+    variance: FloatPlane
+    variances: Mapping[str, FloatPlane]
+    covariances: tuple[FloatPlane, ...]
+
+
+def refined(
+    image: SpectralImage,
+    fitted: FittedImage,
+    flux: FloatPlane,
+    factor: float,
+    alpha_os: npt.NDArray[np.float64],
+    params: TraceParams,
+    *,
+    want: Collection[str],
+    n_threads: int | None,
+    progress: Callable[[int, int], object] | None,
+) -> tuple[OversampledFlux, PropagatedErrors | None]:
+    """Oversample the flux of an image.
+
+    Parameters
+    ----------
+    image : SpectralImage
+        The image.
+    fitted : FittedImage
+        Its model.
+    flux : ndarray, shape (n_y, n_x)
+        Its usable flux, as it was fitted.
+    factor : float
+        Oversampling factor.
+    alpha_os : ndarray of float64
+        Alpha at the fine pixels.
+    params : TraceParams
+        How.
+    want : collection of str
+        Planes that are wanted beside the flux.
+    n_threads, progress : optional
+        See `pixtrace.trace.oversample_image`.
+
+    Returns
+    -------
+    planes : OversampledFlux
+        The flux and what it is made of.
+    errors : PropagatedErrors or None
+        None if errors are not to be propagated, or there are none.
+
+    Raises
+    ------
+    DataError
+        The model does not know its covariances, which propagated errors and the robust method need.
+    """
+    is_robust = params.method == "robust"
+    is_propagated = params.errors == "propagated" and image.error is not None
+    planes: OversampledFlux | None = None
+    if not is_robust:
+        planes = oversample_planes(
+            fitted.model,
+            flux,
+            image.alpha,
+            image.region_map,
+            factor,
+            alpha_os,
+            **params.oversample_kwargs(),
+            flipped=image.flipped,
+            dtype=image.flux.dtype,
+            want=want,
+            n_threads=n_threads,
+            progress=progress,
+        )
+        if not is_propagated:
+            return planes, None
+    found = oversample_with_errors(
+        fitted.model,
+        flux,
+        _spread(image, fitted, flux) if image.error is None else image.error,
+        image.alpha,
+        image.region_map,
+        factor,
+        alpha_os,
+        variances=list(image.variances.values()) if is_propagated else [],
+        significant=is_robust,
+        n_covariances=params.n_covariances if is_propagated else 0,
+        **params.oversample_kwargs(),
+        flipped=image.flipped,
+        dtype=image.flux.dtype,
+        want=want if is_robust else (),
+        n_threads=n_threads,
+        progress=progress if is_robust else None,
+    )
+    if not is_propagated:
+        return found.planes, None
+    errors = PropagatedErrors(
+        variance=found.variance,
+        variances=dict(zip(image.variances, found.variances, strict=True)),
+        covariances=tuple(found.covariances),
+    )
+    return found.planes if planes is None else planes, errors
+
+
+def _spread(image: SpectralImage, fitted: FittedImage, flux: FloatPlane) -> FloatPlane:
+    """Return the standard deviation of the data about the model, by region, for an image without errors."""
+    trace = trace_planes(fitted.model, image.region_map, image.alpha, slope_limit=0.0, dtype=flux.dtype).full_trace
+    spread = np.full(flux.shape, np.nan, dtype=flux.dtype)
+    for region in image.regions:
+        inside = image.region_map == region
+        residual = np.abs(flux[inside] - trace[inside])
+        residual = residual[np.isfinite(residual)]
+        if residual.size:
+            spread[inside] = _MAD * np.median(residual)
+    return spread

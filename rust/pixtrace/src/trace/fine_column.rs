@@ -1,0 +1,335 @@
+//! The fine pixels of one column, with their variances.
+
+use std::ops::Range;
+
+use ndarray::ArrayViewMut2;
+
+use super::compact::CompactRanges;
+use super::exposure::RegionBox;
+use super::functional::{ColumnTerms, Functional, own_noise};
+use super::model::ColumnTrace;
+use super::oversample::{Job, put};
+use super::propagate::{ErrorParams, Residual};
+use super::record::{ColumnRecord, FitRecord};
+use super::scale::scale_weights;
+use super::shrink::shares;
+use super::traced::{TracedRegion, fine_rows, is_own};
+use crate::numeric::Real;
+use crate::numeric::bspline::ORDER;
+use crate::numeric::normal::{Factor, Inverse, basis_at};
+
+/// A region with its variances, and what is kept of each residual.
+pub(super) struct Known<'a> {
+    pub(super) region: TracedRegion<'a>,
+    pub(super) ranges: CompactRanges,
+    /// Variances of the pixels by component.
+    pub(super) components: Vec<Vec<f64>>,
+    /// Share of its residual that each pixel keeps.
+    pub(super) share: Vec<f64>,
+    pub(super) is_outlier: Vec<bool>,
+}
+
+impl Known<'_> {
+    pub(super) fn weigh_residuals(&mut self, bounds: &RegionBox, residual: Residual) {
+        let n = self.region.pixels.row.len();
+        if residual == Residual::Whole {
+            self.share = vec![1.0; n];
+            self.is_outlier = vec![false; n];
+            return;
+        }
+        let mut z = vec![f64::NAN; n];
+        for (column, trace) in self.region.traces() {
+            for i in self.region.pixels.column(column) {
+                let variance = self.components[0][i];
+                if variance > 0.0 {
+                    z[i] = (self.region.pixels.flux[i] - trace.scale * self.region.fit[i])
+                        / variance.sqrt();
+                }
+            }
+        }
+        (self.share, self.is_outlier) = shares(&self.region.pixels, bounds, &z);
+    }
+
+    /// Record of a column, and of its fit.
+    fn record(&self, column: usize) -> Option<(&ColumnRecord, &FitRecord, bool)> {
+        let (trace, position) = self.region.numbered(column)?;
+        let record = self.region.record()?;
+        Some((record.columns.get(position)?, record.fits.get(trace.spline)?, record.is_weighted))
+    }
+}
+
+/// The inverse for the last spline: neighbouring columns may share it.
+#[derive(Default)]
+pub(super) struct Cache {
+    spline: Option<usize>,
+    inverse: Option<Inverse>,
+}
+
+/// The work on one region.
+pub(super) struct Work<'a, 'e, T> {
+    pub(super) job: &'a Job<'a, 'e, T>,
+    pub(super) known: &'a Known<'a>,
+    pub(super) errors: ErrorParams,
+    pub(super) n_components: usize,
+}
+
+/// Rows and values to be interpolated along a column, by number of the pixel within the column.
+struct Line {
+    rows: Vec<f64>,
+    values: Vec<f64>,
+    numbers: Vec<usize>,
+    segment: usize,
+}
+
+impl Line {
+    fn new(points: impl Iterator<Item = (usize, f64, f64)>) -> Self {
+        let mut line =
+            Self { rows: Vec::new(), values: Vec::new(), numbers: Vec::new(), segment: 0 };
+        for (number, row, value) in points {
+            line.numbers.push(number);
+            line.rows.push(row);
+            line.values.push(value);
+        }
+        line
+    }
+
+    /// Value at a position, and what it is made of; positions must not fall. `None` without points.
+    fn at(&mut self, position: f64) -> Option<(f64, [(usize, f64); 2])> {
+        let last = self.rows.len().checked_sub(1)?;
+        let alone =
+            |i: usize| Some((self.values[i], [(self.numbers[i], 1.0), (self.numbers[i], 0.0)]));
+        if position <= self.rows[0] {
+            return alone(0);
+        }
+        if position >= self.rows[last] {
+            return alone(last);
+        }
+        while self.rows[self.segment + 1] <= position {
+            self.segment += 1;
+        }
+        let j = self.segment;
+        let width = self.rows[j + 1] - self.rows[j];
+        let share = (position - self.rows[j]) / width;
+        // As the plain interpolation has it, to the last digit.
+        let slope = (self.values[j + 1] - self.values[j]) / width;
+        let value = slope * (position - self.rows[j]) + self.values[j];
+        Some((value, [(self.numbers[j], 1.0 - share), (self.numbers[j + 1], share)]))
+    }
+}
+
+impl<T: Real> Work<'_, '_, T> {
+    pub(super) fn fill_column<O: Real>(
+        &self,
+        column: usize,
+        at: usize,
+        cache: &mut Cache,
+        out: &mut [ArrayViewMut2<'_, O>],
+    ) {
+        let (job, known) = (self.job, self.known);
+        let region = &known.region;
+        let pixels = &region.pixels;
+        let places = pixels.column(column);
+        let rows = &pixels.row[places.clone()];
+        let fine = fine_rows(&job.grid, rows);
+        let edge = job.grid.edge();
+        let inner = fine.start + edge..fine.end.saturating_sub(edge);
+        let trace = region.column(column);
+        let good = places.clone().filter(|&i| pixels.flux[i].is_finite());
+        let number = |i: usize| i - places.start;
+        let mut linear =
+            Line::new(good.map(|i| (number(i), f64::from(pixels.row[i]), pixels.flux[i])));
+        let residual_of = |i: usize| {
+            let trace = trace?;
+            let residual = T::narrow(pixels.flux[i] - trace.scale * region.fit[i]);
+            (residual.is_finite() && !known.is_outlier[i]).then(|| residual * known.share[i])
+        };
+        let mut residual = Line::new(
+            places
+                .clone()
+                .filter_map(|i| Some((number(i), f64::from(pixels.row[i]), residual_of(i)?))),
+        );
+        let terms = trace.and_then(|trace| self.terms(column, trace, cache));
+        let model_rows = trace.map_or(0..0, |trace| job.model_rows(trace, column, &fine));
+        let labels = job.exposure.regions().labels();
+        let mut functionals: Vec<(usize, Functional)> = Vec::with_capacity(fine.len());
+        for m in fine.clone() {
+            let nearest = (job.rows.nearest[m], column);
+            if !is_own(region.label, labels[nearest], &fine, m) {
+                continue;
+            }
+            let position = job.rows.position[m];
+            let is_inner = inner.contains(&m);
+            let mut functional = Functional::default();
+            let mut value = f64::NAN;
+            let line = linear.at(position);
+            if let Some((found, weights)) = line
+                && is_inner
+                && job.exposure.flux()[nearest].to_f64().is_finite()
+            {
+                value = found;
+                functional.lambda = weights;
+            }
+            put(&mut out[3], m, at, value);
+            let line = residual.at(position).filter(|_| is_inner);
+            put(&mut out[4], m, at, line.map_or(f64::NAN, |line| line.0));
+            let alpha = job.alpha_fine[(m, column)];
+            if let Some(trace) = trace.filter(|t| model_rows.contains(&m) && t.is_within(alpha)) {
+                let spline = region.spline(trace);
+                let profile = spline.map_or(f64::NAN, |spline| spline.eval(alpha));
+                let fit = profile * trace.scale;
+                put(&mut out[2], m, at, fit);
+                if known.ranges.contains(alpha) {
+                    put(&mut out[1], m, at, fit);
+                    if fit.is_finite() {
+                        value = fit;
+                        functional = Functional::default();
+                        if let Some((found, weights)) = line.filter(|_| !job.params.psf_optimal) {
+                            value = fit + found;
+                            functional.lambda =
+                                weights.map(|(j, w)| (j, w * known.share[places.start + j]));
+                        }
+                        if let (Some(terms), Some(spline)) = (&terms, spline) {
+                            terms.complete(
+                                &mut functional,
+                                spline.knots(),
+                                alpha,
+                                profile,
+                                &region.fit[places.clone()],
+                            );
+                        }
+                    }
+                }
+            }
+            put(&mut out[0], m, at, value);
+            if value.is_finite() {
+                functionals.push((m, functional));
+            }
+        }
+        self.put_variances(&functionals, terms.as_ref(), &places, at, &mut out[5..]);
+    }
+
+    fn put_variances<O: Real>(
+        &self,
+        functionals: &[(usize, Functional)],
+        terms: Option<&ColumnTerms<'_>>,
+        places: &Range<usize>,
+        at: usize,
+        out: &mut [ArrayViewMut2<'_, O>],
+    ) {
+        let own = |component: usize| &self.known.components[component][places.clone()];
+        for (n, (m, a)) in functionals.iter().enumerate() {
+            for (component, plane) in out[..self.n_components].iter_mut().enumerate() {
+                let variance = match terms {
+                    Some(terms) => terms.variance(component, a),
+                    None => own_noise(own(component), a, a),
+                };
+                put(plane, *m, at, variance);
+            }
+            for lag in 1..=self.errors.n_covariances {
+                let next =
+                    functionals[n..].iter().take(lag + 1).find(|(other, _)| *other == m + lag);
+                if let Some((_, b)) = next {
+                    let value = match terms {
+                        Some(terms) => terms.covariance(0, a, b),
+                        None => own_noise(own(0), a, b),
+                    };
+                    put(&mut out[self.n_components + lag - 1], *m, at, value);
+                }
+            }
+        }
+    }
+
+    /// What all fine pixels of a column share.
+    fn terms<'c>(
+        &'c self,
+        column: usize,
+        trace: &ColumnTrace,
+        cache: &'c mut Cache,
+    ) -> Option<ColumnTerms<'c>> {
+        let known = self.known;
+        let (of_column, of_fit, is_weighted) = known.record(column)?;
+        if cache.spline != Some(trace.spline) {
+            cache.spline = Some(trace.spline);
+            cache.inverse = Factor::new(&of_fit.information).map(|factor| factor.inverse());
+        }
+        let inverse = cache.inverse.as_ref()?;
+        let pixels = &known.region.pixels;
+        let places = pixels.column(column);
+        let spline = known.region.spline(trace)?;
+        let fit = &known.region.fit[places.clone()];
+        let flux = &pixels.flux[places.clone()];
+        let variance = &known.components[0][places.clone()];
+        let kappa = if is_weighted {
+            let weight = |j: usize| {
+                let is_used = flux[j].is_finite() && fit[j].is_finite() && variance[j] > 0.0;
+                if is_used && !known.is_outlier[places.start + j] {
+                    fit[j] / variance[j]
+                } else {
+                    0.0
+                }
+            };
+            let weights: Vec<f64> = (0..flux.len()).map(weight).collect();
+            let total: f64 =
+                weights.iter().zip(fit).filter(|(w, _)| **w != 0.0).map(|(w, m)| w * m).sum();
+            weights.into_iter().map(|w| w / total).collect()
+        } else {
+            let within: Vec<usize> = (0..flux.len()).filter(|&j| fit[j].is_finite()).collect();
+            let (f, m): (Vec<f64>, Vec<f64>) = within.iter().map(|&j| (flux[j], fit[j])).unzip();
+            let mut kappa = vec![0.0; flux.len()];
+            for (&j, weight) in within.iter().zip(scale_weights(&f, &m)) {
+                kappa[j] = if weight == 0.0 { 0.0 } else { weight / fit[j] };
+            }
+            kappa
+        };
+        let is_in_window = of_fit.window.contains(&column);
+        let in_fit: Vec<f64> = (0..flux.len())
+            .map(|j| {
+                let residual = flux[j] / of_column.norm - fit[j];
+                let is_kept = is_in_window
+                    && (of_fit.limits.0..=of_fit.limits.1).contains(&residual)
+                    && !known.is_outlier[places.start + j];
+                let weight =
+                    if is_weighted { of_column.norm / variance[j] } else { 1.0 / of_column.norm };
+                if is_kept && weight.is_finite() { weight } else { 0.0 }
+            })
+            .collect();
+        let basis =
+            pixels.alpha[places.clone()]
+                .iter()
+                .zip(fit)
+                .map(|(&alpha, m)| {
+                    if m.is_finite() { basis_at(spline.knots(), alpha) } else { (0, [0.0; ORDER]) }
+                })
+                .collect();
+        let components = known
+            .components
+            .iter()
+            .zip(of_fit.noise.iter().map(Some).chain(std::iter::repeat(None)))
+            .map(|(values, noise)| {
+                (values[places.clone()].to_vec(), noise.filter(|n| !n.is_empty()))
+            })
+            .collect();
+        Some(ColumnTerms::new(trace.scale, kappa, basis, &in_fit, inverse, components))
+    }
+}
+
+impl ColumnTerms<'_> {
+    /// Adds to a functional what comes through the model: `fit` are the values of the spline at the pixels.
+    fn complete(
+        &self,
+        functional: &mut Functional,
+        knots: &[f64],
+        alpha: f64,
+        profile: f64,
+        fit: &[f64],
+    ) {
+        functional.through_scale = profile;
+        functional.add(basis_at(knots, alpha), 1.0);
+        for (j, lambda) in functional.lambda {
+            if lambda != 0.0 {
+                functional.through_scale -= lambda * fit[j];
+                functional.add(self.basis[j], -lambda);
+            }
+        }
+    }
+}

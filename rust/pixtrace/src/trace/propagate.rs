@@ -1,0 +1,183 @@
+//! Oversampling with errors: the flux of every fine pixel, its variance by component, and its covariance with the next.
+
+use ndarray::parallel::prelude::*;
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
+
+use super::compact::{CompactRanges, find_sources};
+use super::exposure::Exposure;
+use super::fine_column::{Cache, Known, Work};
+use super::grid::{FineGrid, FineRows};
+use super::model::TraceModel;
+use super::oversample::{Job, OversampleParams, OversampledPlanes};
+use super::record::RegionRecord;
+use super::traced::{COLUMNS_PER_BLOCK, TracedRegion, nan_plane};
+use crate::numeric::Real;
+use crate::{Control, Error};
+
+/// How much of the residual is added to the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Residual {
+    /// All of it, as the reference does; the noise of the data with it.
+    #[default]
+    Whole,
+    /// Of each pixel that share that its neighbours show to be more than noise; nothing of outliers.
+    Significant,
+}
+
+/// What is to be worked out besides the flux.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ErrorParams {
+    /// How much of the residual is added.
+    pub residual: Residual,
+    /// Number of neighbours along the column with which the covariance is wanted.
+    pub n_covariances: usize,
+}
+
+/// Variances and covariances of an oversampled flux, each of its shape; NaN where the flux is.
+#[derive(Clone, Debug)]
+pub struct ErrorPlanes<O> {
+    /// Variance that comes from the square of the error, and from each component given.
+    pub variances: Vec<Array2<O>>,
+    /// Covariance of each pixel with the one `1 + i` rows on, from the square of the error.
+    pub covariances: Vec<Array2<O>>,
+}
+
+/// Oversamples an exposure along its slices, as [`super::oversample`] does, and propagates the variances of its pixels.
+///
+/// For the decisions as they were made, the flux is a linear function of the pixels; see the source of
+/// `functional.rs`. The model must have been fitted with a record ([`super::RegionTrace::record`]), to this exposure.
+/// Pixels without an error count as free of noise in the fit; a fine pixel interpolated from them has a variance of NaN.
+///
+/// # Errors
+/// [`Error::Parameter`], [`Error::ShapeMismatch`], [`Error::NoRecord`], [`Error::NoErrors`] and [`Error::Cancelled`].
+pub fn oversample_with_errors<T: Real, O: Real>(
+    exposure: &Exposure<'_, T>,
+    variances: &[ArrayView2<'_, T>],
+    model: &TraceModel,
+    alpha_fine: ArrayView2<'_, f64>,
+    params: &OversampleParams,
+    errors: ErrorParams,
+    control: &Control,
+) -> Result<(OversampledPlanes<O>, ErrorPlanes<O>), Error> {
+    let map = exposure.regions();
+    let (n_y, n_x) = map.dim();
+    let grid = FineGrid::new(n_y, params.factor, params.is_flipped)?;
+    map.check_shape("alpha_os", alpha_fine.dim(), grid.n_fine())?;
+    for variance in variances {
+        map.check_shape("variance", variance.dim(), n_y)?;
+    }
+    let Some(error) = exposure.error() else { return Err(Error::NoErrors) };
+    let n_components = 1 + variances.len();
+    check_records(model, n_components)?;
+    let traced = TracedRegion::all(map, model, exposure.alpha(), Some(exposure.flux()), control)?;
+    control.expect(n_x);
+    let job = Job { exposure, params, grid, rows: FineRows::new(&grid), alpha_fine };
+    let sources = find_sources::<T>(
+        &traced,
+        params.slope_limit,
+        params.pad,
+        control,
+        |column, region, trace, points| job.steep_points(column, region, trace, points),
+    )?;
+    let regions: Vec<Known<'_>> = traced
+        .into_par_iter()
+        .zip(sources)
+        .map(|(region, ranges)| known(exposure, error, variances, region, ranges, errors.residual))
+        .collect();
+    control.check()?;
+
+    let plane = |is_wanted: bool| {
+        nan_plane::<O>(if is_wanted { (grid.n_fine(), n_x) } else { (0, n_x) }, control)
+    };
+    let mut out: Vec<Array2<O>> = vec![
+        plane(true)?,
+        plane(params.planes.trace_used)?,
+        plane(params.planes.full_trace)?,
+        plane(params.planes.linear_flux)?,
+        plane(params.planes.residual_flux)?,
+    ];
+    for _ in 0..n_components + errors.n_covariances {
+        out.push(plane(true)?);
+    }
+    // Blocks of columns of all planes at once, each the business of one task.
+    let mut blocks: Vec<Vec<ArrayViewMut2<'_, O>>> = Vec::new();
+    for plane in &mut out {
+        for (block, view) in plane.axis_chunks_iter_mut(Axis(1), COLUMNS_PER_BLOCK).enumerate() {
+            if blocks.len() <= block {
+                blocks.push(Vec::new());
+            }
+            blocks[block].push(view);
+        }
+    }
+    blocks.into_par_iter().enumerate().for_each(|(block, mut views)| {
+        let first = block * COLUMNS_PER_BLOCK;
+        let n = views[0].ncols();
+        for region in &regions {
+            let columns = &region.region.pixels.columns;
+            let mut cache = Cache::default();
+            for column in first.max(columns.start)..(first + n).min(columns.end) {
+                if control.check().is_ok() && job.has_enough(&region.region, column) {
+                    let work = Work { job: &job, known: region, errors, n_components };
+                    work.fill_column(column, column - first, &mut cache, &mut views);
+                }
+            }
+        }
+        control.advance(n);
+    });
+    control.check()?;
+    let mut planes = out.into_iter();
+    let mut next =
+        || planes.next().unwrap_or_else(|| Array2::from_elem((0, 0), O::from_f64(f64::NAN)));
+    let made = OversampledPlanes {
+        flux: next(),
+        trace_used: next(),
+        full_trace: next(),
+        linear_flux: next(),
+        residual_flux: next(),
+    };
+    let variances = (0..n_components).map(|_| next()).collect();
+    let covariances = (0..errors.n_covariances).map(|_| next()).collect();
+    Ok((made, ErrorPlanes { variances, covariances }))
+}
+
+/// Fails unless every region with a trace has a record of its fit with so many components of the variance.
+fn check_records(model: &TraceModel, n_components: usize) -> Result<(), Error> {
+    for (&region, trace) in &model.regions {
+        let is_complete = |record: &RegionRecord| {
+            record.columns.len() == trace.columns.len()
+                && record.fits.len() == trace.splines.len()
+                && record.fits.iter().all(|fit| fit.noise.len() >= n_components)
+        };
+        if !trace.columns.is_empty() && !trace.record.as_ref().is_some_and(is_complete) {
+            return Err(Error::NoRecord { region });
+        }
+    }
+    Ok(())
+}
+
+/// Collects the variances of a region, and decides how much of each residual is kept.
+fn known<'a, T: Real>(
+    exposure: &Exposure<'_, T>,
+    error: ArrayView2<'_, T>,
+    variances: &[ArrayView2<'_, T>],
+    region: TracedRegion<'a>,
+    ranges: CompactRanges,
+    residual: Residual,
+) -> Known<'a> {
+    let map = exposure.regions();
+    let bounds = &map.boxes()[&region.label];
+    let collect = |plane: ArrayView2<'_, T>, is_square: bool| {
+        let values = region.pixels.collect(bounds, map.labels(), region.label, plane, Real::to_f64);
+        let as_variance = |v: f64| match () {
+            () if v < 0.0 => f64::NAN,
+            () if is_square => v,
+            () => v * v,
+        };
+        values.into_iter().map(as_variance).collect::<Vec<f64>>()
+    };
+    let mut components = vec![collect(error, false)];
+    components.extend(variances.iter().map(|&plane| collect(plane, true)));
+    let mut known = Known { share: Vec::new(), is_outlier: Vec::new(), ranges, components, region };
+    known.weigh_residuals(bounds, residual);
+    known
+}
