@@ -79,14 +79,12 @@ def _dispatch(arguments: argparse.Namespace, terminal: Terminal) -> Exit:
             from pixtrace.cli._beammap import BeamMapOptions, beammap
 
             return beammap(arguments.files, BeamMapOptions.gather(arguments), terminal)
+        from pixtrace.cli._models import fit_one
         from pixtrace.cli._run import run
 
-        if arguments.command == "fit":
-            from pixtrace.cli._models import fit_one
-
-            return run(arguments.files, Options.gather(arguments), terminal, fit_one)
+        process = fit_one if arguments.command == "fit" else None
         fixed = {"factor": 1.0} if arguments.command == "trace" else {}
-        return run(arguments.files, Options.gather(arguments, **fixed), terminal)
+        return run(arguments.files, Options.gather(arguments, **fixed), terminal, process)
     except PixtraceError as error:
         _log.error("%s", error, exc_info=error if _log.isEnabledFor(logging.DEBUG) else None)
         return Exit.USAGE

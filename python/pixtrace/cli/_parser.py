@@ -139,11 +139,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_processing(trace)
 
-<<<<<<< HEAD
-    _add_beammap(commands)
-=======
     _add_models(commands)
->>>>>>> a7018af (Trace models in files, exact to the bit: ASDF and FITS tables; pixtrace fit and apply)
+    _add_beammap(commands)
 
     inspect = commands.add_parser(
         "inspect",
@@ -191,7 +188,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-<<<<<<< HEAD
 def _add_demo_output(demo: argparse.ArgumentParser) -> None:
     """Add what all demonstrations have in common."""
     demo.add_argument("-o", "--output", metavar="DIR", default="pixtrace-demo", help="folder (default: %(default)s)")
@@ -245,7 +241,8 @@ def _add_beammap(commands: Any) -> None:  # noqa: ANN401 - argparse does not nam
     beammap.add_argument("--config", metavar="FILE", help="read options from a TOML file, see below")
     _add_threads(beammap)
     _add_verbosity(beammap)
-=======
+
+
 def _add_models(commands: argparse._SubParsersAction[_Parser]) -> None:
     """Add the commands that keep trace models in files."""
     fit = commands.add_parser(
@@ -262,9 +259,7 @@ def _add_models(commands: argparse._SubParsersAction[_Parser]) -> None:
         choices=("fits", "asdf"),
         help="kind of file: tables in FITS, or ASDF (extra: asdf) (default: fits)",
     )
-    method = fit.add_argument_group("method")
-    _add_method(method)
-    _add_errors(method)
+    _add_parameters(fit.add_argument_group("method"))
     _add_rest(fit)
 
     apply = commands.add_parser(
@@ -286,7 +281,6 @@ def _add_models(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="scale the models to the flux of each exposure (default: unless it is the one they were fitted to)",
     )
     _add_processing(apply)
->>>>>>> a7018af (Trace models in files, exact to the bit: ASDF and FITS tables; pixtrace fit and apply)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -358,9 +352,7 @@ def _add_processing(parser: argparse.ArgumentParser) -> None:
         action=switch,
         help="write the full trace, the linearly interpolated flux and the residual too",
     )
-    method = parser.add_argument_group("method")
-    _add_method(method)
-    _add_errors(method)
+    _add_parameters(parser.add_argument_group("method"))
     _add_rest(parser)
 
 
@@ -371,9 +363,8 @@ def _add_output(output: argparse._ArgumentGroup) -> None:
     output.add_argument("--overwrite", action=switch, help="replace files that are there already")
 
 
-def _add_method(method: argparse._ArgumentGroup) -> None:
+def _add_parameters(method: argparse._ArgumentGroup) -> None:
     """Add what changes the numbers."""
-    switch = argparse.BooleanOptionalAction
     method.add_argument(
         "--preset",
         metavar="NAME",
@@ -382,9 +373,7 @@ def _add_method(method: argparse._ArgumentGroup) -> None:
         "fits that choose knots and windows by the data, and propagated errors, for every mode",
     )
     _add_method(method)
-    parser.add_argument("--config", metavar="FILE", help="read options from a TOML file, see below")
-    _add_threads(parser)
-    _add_verbosity(parser)
+    _add_errors(method)
 
 
 def _add_method(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
@@ -407,8 +396,6 @@ def _add_method(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> No
         action=argparse.BooleanOptionalAction,
         help="for isolated point sources: the spline alone, in every slice, without residuals",
     )
-<<<<<<< HEAD
-=======
 
 
 def _add_errors(method: argparse._ArgumentGroup) -> None:
@@ -433,4 +420,3 @@ def _add_rest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="read options from a TOML file, see below")
     _add_threads(parser)
     _add_verbosity(parser)
->>>>>>> a7018af (Trace models in files, exact to the bit: ASDF and FITS tables; pixtrace fit and apply)
