@@ -32,7 +32,7 @@ const COLUMNS_PER_TASK: usize = 64;
 /// How the weighted fit is done. Start from [`Default`] and change what you need.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RobustParams {
-    /// Half-widths of the window to choose from [columns].
+    /// Half-widths of the window to choose from, in columns.
     pub half_windows: Vec<usize>,
     /// Knot spacings per native pixel to choose from.
     pub knots_per_pixel: Vec<f64>,
