@@ -80,7 +80,8 @@ impl Grid {
     pub fn cell(&self, ix: i64, iy: i64) -> Option<usize> {
         let [n_y, n_x] = self.shape;
         let (ix, iy) = (usize::try_from(ix).ok()?, usize::try_from(iy).ok()?);
-        (ix < n_x && iy < n_y).then_some(iy * n_x + ix)
+        // Only then: far outside, the product overflows.
+        (ix < n_x && iy < n_y).then(|| iy * n_x + ix)
     }
 }
 
@@ -102,6 +103,7 @@ mod tests {
             (grid.cell(30, 0), grid.cell(0, -1), grid.cell(i64::MIN, 3)),
             (None, None, None)
         );
+        assert_eq!((grid.cell(0, i64::MAX), grid.cell(i64::MAX, i64::MAX)), (None, None));
     }
 
     #[test]
