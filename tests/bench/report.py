@@ -81,12 +81,11 @@ SCAN = (
     SCAN_HEADING
     + """
 Written by `just bench --parts scan`, which installs sofia_redux 1.5.2 in an environment of its own: {n_pixels} pixels,
-{n_frames} frames, {n_y} x {n_x} cells. The reference has one job, its best setting. It takes one pixel after another,
-so it is given {n_few} of them (for the fits {n_peaks}) with all frames and cells, and its times are scaled; nothing of
-its compilation is counted. Samples are added to maps that exist. Every measurement first asserts that both give the
-same answer, to 1e-9; the fits are of a round Gaussian there and of all parameters with their covariance here, and are
-held against the truth. `sync` of the reference takes wrong cells; the answer is held against its kernel with the right
-ones.
+{n_frames} frames, {n_y} x {n_x} cells. The reference has one job, its best setting; nothing of its compilation is
+counted. Samples are added to maps that exist. Every measurement first asserts that both give the same answer, to 1e-9
+in {n_few} maps. Fits are of a round Gaussian there and of all parameters with their covariance here, and are held
+against the truth; the times are for {n_fits} fits, of which the reference makes {n_peaks}. `sync` of the reference
+takes wrong cells; the answer is held against its kernel with the right ones.
 
 {machine} One thread reads {read:.1f} GB/s, two together {read_two:.1f} GB/s.
 
@@ -174,7 +173,8 @@ def write_scan(machine: Machine, results: ScanResults) -> Path:
         n_frames=scan_inputs.N_FRAMES,
         n_y=scan_inputs.SHAPE[0],
         n_x=scan_inputs.SHAPE[1],
-        n_few=scan_inputs.N_REFERENCE,
+        n_few=scan_inputs.N_CHECKED,
+        n_fits=scan.N_FITS,
         n_peaks=scan.N_PEAKS,
         machine=machine_line(machine),
         read=results.read_rates[0] / 1e9,

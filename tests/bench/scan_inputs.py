@@ -16,8 +16,8 @@ NOISE = 0.05
 DT = 0.005
 #: Flag of a sample that is left out; the same bit in the reference (SAMPLE_SPIKE) and in one byte.
 EXCLUDED = 1
-#: Pixels that the reference is given; it takes them one by one, so its times grow with their number.
-N_REFERENCE = 128
+#: Pixels, the first ones, whose maps are compared with those of the reference.
+N_CHECKED = 128
 
 FloatArray = npt.NDArray[np.float64]
 _CHUNK = 1000

@@ -131,12 +131,10 @@ def load(request: Request) -> Request:
     with np.load(request["path"]) as archive:
         arrays = {key: archive[key] for key in archive.files}
     few = {name: array[..., :2] if name in FOR_PIXELS else array for name, array in arrays.items()}
-    for found in (few, arrays):
-        held["case"] = prepare(found, request)
-        add(request)
-        for do in DOINGS if found is few else ():
-            if do not in {"load", "add"}:
-                DOINGS[do](request)
+    held["case"] = prepare(few, request)
+    for do, doing in DOINGS.items():
+        if do != "load":
+            doing(request)
     held["case"] = prepare(arrays, request)
     add(request)
     return {}
@@ -144,7 +142,7 @@ def load(request: Request) -> Request:
 
 def save(request: Request, **arrays: Any) -> None:
     """Write results, and the maps as they are."""
-    maps = held["case"]["model"].pixel_maps.values()
+    maps = list(held["case"]["model"].pixel_maps.values())[: request["n_checked"]]
     planes = {
         name: np.stack([getattr(found.map, name).data if name != "data" else found.map.data for found in maps])
         for name in PLANES
@@ -244,9 +242,11 @@ def sync(request: Request) -> Request:
     seconds, _ = timed(
         lambda: model.sync_source_gains(frames, channels, arrays["frame_gains"], arrays["source_gains"], zeros)
     )
-    frames = frames_of(arrays)
-    full = np.ascontiguousarray(np.broadcast_to(arrays["map_indices"], (2, *arrays["frame_data"].shape)))
-    for i, found in model.pixel_maps.items():
+    checked = list(model.pixel_maps.items())[: request["n_checked"]]
+    few = {name: array[..., : len(checked)] if name in FOR_PIXELS else array for name, array in arrays.items()}
+    frames = frames_of(few)
+    full = np.ascontiguousarray(np.broadcast_to(arrays["map_indices"], (2, *frames.data.shape)))
+    for i, found in checked:
         s.functions.sync_map_samples(
             frame_data=frames.data,
             frame_valid=frames.valid,
@@ -258,8 +258,8 @@ def sync(request: Request) -> Request:
             map_indices=full,
             base_values=found.base.data,
             base_valid=found.base.valid,
-            source_gains=arrays["source_gains"],
-            sync_gains=zeros,
+            source_gains=few["source_gains"],
+            sync_gains=zeros[: len(checked)],
             sample_flags=frames.sample_flag,
             sample_blank_flag=s.FrameFlags.flags.SAMPLE_SOURCE_BLANK.value,
         )
