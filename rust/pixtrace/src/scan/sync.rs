@@ -9,6 +9,8 @@
 //! where `G_c` is the present source gain of the channel and `Y_c` the one with which `base`, the map of the round
 //! before, was subtracted. As in `add.rs`, frames are sorted by cell and a tile of cells is prepared for many channels.
 
+use std::ops::Range;
+
 use ndarray::{ArrayView1, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
@@ -64,18 +66,17 @@ impl MapsMut<'_> {
         control: &Control,
     ) -> Result<(), Error> {
         let channels = self.check(base, &input, pixels)?;
+        let n_cells = self.grid.n_cells();
         let models = Models {
-            n_x: self.grid.shape()[1],
-            data: self.data.view(),
-            weight: self.weight.view(),
-            flag: self.flag.view(),
-            base,
+            data: by_map("data", self.data.view(), n_cells)?,
+            weight: by_map("weight", self.weight.view(), n_cells)?,
+            flag: by_map("flag", self.flag.view(), n_cells)?,
+            base: base.map(|base| by_map("base", base, n_cells)).transpose()?,
             source_gains: input.source_gains,
             sync_gains: input.sync_gains,
+            keep: [-1, !input.sample_blank_flag, !input.sample_blank_flag].map(F::from_mask),
+            set: [0, 0, input.sample_blank_flag].map(F::from_mask),
             blank: F::from_mask(input.sample_blank_flag),
-            not_blank: F::from_mask(!input.sample_blank_flag),
-            all: F::from_mask(-1),
-            none: F::from_mask(0),
         };
         let gain = |f: usize| {
             let gain = input.frame_gains[f];
@@ -93,7 +94,6 @@ impl MapsMut<'_> {
                 .map(|(gain, (data, flags))| Row { gain, data, flags })
                 .collect();
             let runs = runs(&channels, TILE_CHANNELS);
-            let n_cells = self.grid.n_cells();
             // From the end, because a vector is cut there.
             let tiles: Vec<_> = (0..n_cells)
                 .step_by(TILE_CELLS)
@@ -102,25 +102,22 @@ impl MapsMut<'_> {
                 .filter(|(_, rows)| !rows.is_empty())
                 .collect();
             control.expect(tiles.len());
-            tiles.into_par_iter().try_for_each_init(
-                || Prepared::new(&models),
-                |prepared, (first, mut rows)| {
-                    control.check()?;
-                    let cells = first..(first + TILE_CELLS).min(n_cells);
-                    for run in &runs {
-                        prepared.fill(&models, cells.clone(), run);
-                        let mut rows = rows.iter_mut();
-                        for cell in cells.clone() {
-                            let n = order.start[cell + 1] - order.start[cell];
-                            rows.by_ref().take(n).for_each(|row| {
-                                prepared.subtract(cell - first, run, row);
-                            });
-                        }
+            tiles.into_par_iter().try_for_each_init(Prepared::new, |prepared, (first, mut rows)| {
+                control.check()?;
+                let cells = first..(first + TILE_CELLS).min(n_cells);
+                for run in &runs {
+                    prepared.fill(&models, cells.clone(), run);
+                    let mut rows = rows.iter_mut();
+                    for cell in cells.clone() {
+                        let n = order.start[cell + 1] - order.start[cell];
+                        rows.by_ref().take(n).for_each(|row| {
+                            prepared.subtract(&models, cell - first, run, row);
+                        });
                     }
-                    control.advance(1);
-                    Ok(())
-                },
-            )
+                }
+                control.advance(1);
+                Ok(())
+            })
         } else {
             control.expect(input.frame_valid.len());
             let rows: Vec<_> = rows.enumerate().collect();
@@ -134,9 +131,9 @@ impl MapsMut<'_> {
                     let Some(c) = c else { continue };
                     let (x, y) = (input.map_indices[[0, f, c]], input.map_indices[[1, f, c]]);
                     if let Some(cell) = self.grid.cell(x, y) {
-                        let change = models.change(map, c, cell);
-                        data[c] = change.of_data(data[c], gain(f));
-                        flags[c] = flags[c].keep_and_set(change.keep, change.set);
+                        let (model, cell) = models.change(map, c, cell);
+                        data[c] = T::from_f64(data[c].to_f64() - gain(f) * model);
+                        flags[c] = models.flags_after(flags[c], cell);
                     }
                 }
                 Ok(())
@@ -184,99 +181,151 @@ struct Row<'a, T, F> {
     flags: ArrayViewMut1<'a, F>,
 }
 
-/// What is subtracted, from any sample.
+/// What is subtracted, from any sample; planes as one slice of cells for each map.
 struct Models<'a, F> {
-    n_x: usize,
-    data: ArrayView3<'a, f64>,
-    weight: ArrayView3<'a, f64>,
-    flag: ArrayView3<'a, u8>,
-    base: Option<ArrayView3<'a, f64>>,
+    data: Vec<&'a [f64]>,
+    weight: Vec<&'a [f64]>,
+    flag: Vec<&'a [u8]>,
+    base: Option<Vec<&'a [f64]>>,
     source_gains: ArrayView1<'a, f64>,
     sync_gains: ArrayView1<'a, f64>,
+    /// What of a sample's flags stays, and what is set, by [`Cell`].
+    keep: [F; 3],
+    set: [F; 3],
     blank: F,
-    not_blank: F,
-    all: F,
-    none: F,
 }
 
-/// What happens to a sample: it loses `model` times the gain of the frame; of its flags `keep` stay and `set` are set.
-struct Change<F> {
-    model: f64,
-    keep: F,
-    set: F,
+/// Whether a cell holds data, and is masked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Cell {
+    /// No data: samples stay as they are.
+    #[default]
+    Empty,
+    /// Its samples are not blanked.
+    Open,
+    /// Its samples are blanked.
+    Masked,
 }
 
-impl<F: Flags> Change<F> {
-    fn of_data<T: Real>(&self, data: T, gain: f64) -> T {
-        T::from_f64(data.to_f64() - gain * self.model)
-    }
+/// A plane as one slice of cells for each map.
+fn by_map<'a, A>(
+    name: &'static str,
+    plane: ArrayView3<'a, A>,
+    n_cells: usize,
+) -> Result<Vec<&'a [A]>, Error> {
+    Ok(plane.to_slice().ok_or(Error::Layout { name })?.chunks(n_cells).collect())
 }
 
 impl<F: Flags> Models<'_, F> {
-    /// What happens to samples of `channel` over a cell of `map`.
-    fn change(&self, map: usize, channel: usize, cell: usize) -> Change<F> {
-        let at = [map, cell / self.n_x, cell % self.n_x];
-        let (data, flag) = (self.data[at], self.flag[at]);
-        if !super::is_valid(data, self.weight[at], flag) {
-            return Change { model: 0.0, keep: self.all, set: self.none };
+    /// What samples of `channel` over a cell of `map` lose for a frame of gain 1, and what becomes of their flags.
+    #[inline]
+    fn change(&self, map: usize, channel: usize, cell: usize) -> (f64, Cell) {
+        let (data, flag) = (self.data[map][cell], self.flag[map][cell]);
+        if !super::is_valid(data, self.weight[map][cell], flag) {
+            return (0.0, Cell::Empty);
         }
-        let base = self.base.map_or(0.0, |base| base[at]);
+        let base = self.base.as_ref().map_or(0.0, |base| base[map][cell]);
         let base = if base.is_nan() { 0.0 } else { base };
         let model = self.source_gains[channel] * data - self.sync_gains[channel] * base;
-        let set = if flag & MASK == 0 { self.none } else { self.blank };
         // A gain that is not a number would spoil samples for good.
-        Change { model: if model.is_finite() { model } else { 0.0 }, keep: self.not_blank, set }
+        let model = if model.is_finite() { model } else { 0.0 };
+        (model, if flag & MASK == 0 { Cell::Open } else { Cell::Masked })
+    }
+
+    fn flags_after(&self, flags: F, cell: Cell) -> F {
+        flags.keep_and_set(self.keep[cell as usize], self.set[cell as usize])
     }
 }
 
+/// Columns that are prepared together: the numbers of one cell for them fill a cache line.
+const BLOCK: usize = 8;
+
 /// The changes over some cells for the columns of a run, for each cell those of all columns.
-struct Prepared<F> {
+struct Prepared {
     models: Vec<[f64; TILE_CHANNELS]>,
-    keep: Vec<[F; TILE_CHANNELS]>,
-    set: Vec<[F; TILE_CHANNELS]>,
+    cells: Vec<[Cell; TILE_CHANNELS]>,
+    /// What all columns of a cell are, if they are alike.
+    alike: Vec<Option<Cell>>,
+    /// Scratch: the changes of a block of columns, for each column those of all cells.
+    block: Vec<[(f64, Cell); TILE_CELLS]>,
 }
 
-impl<F: Flags> Prepared<F> {
-    fn new(models: &Models<'_, F>) -> Self {
+impl Prepared {
+    fn new() -> Self {
         Self {
             models: vec![[0.0; TILE_CHANNELS]; TILE_CELLS],
-            keep: vec![[models.all; TILE_CHANNELS]; TILE_CELLS],
-            set: vec![[models.none; TILE_CHANNELS]; TILE_CELLS],
+            cells: vec![[Cell::Empty; TILE_CHANNELS]; TILE_CELLS],
+            alike: vec![None; TILE_CELLS],
+            block: vec![[(0.0, Cell::Empty); TILE_CELLS]; BLOCK],
         }
     }
 
-    fn fill(&mut self, models: &Models<'_, F>, cells: std::ops::Range<usize>, run: &Run) {
-        let n_cells = cells.len();
+    fn fill<F: Flags>(&mut self, models: &Models<'_, F>, tile: Range<usize>, run: &Run) {
+        let n_cells = tile.len();
         // Columns in between that belong to no map stay as they are.
         for cell in 0..n_cells {
             self.models[cell].fill(0.0);
-            self.keep[cell].fill(models.all);
-            self.set[cell].fill(models.none);
+            self.cells[cell].fill(Cell::Empty);
         }
-        for &(column, map) in &run.maps {
-            for cell in cells.clone() {
-                let change = models.change(map, run.first + column, cell);
-                let at = cell - cells.start;
-                self.models[at][column] = change.model;
-                self.keep[at][column] = change.keep;
-                self.set[at][column] = change.set;
+        for maps in run.maps.chunks(BLOCK) {
+            for (changes, &(column, map)) in self.block.iter_mut().zip(maps) {
+                for (change, cell) in changes.iter_mut().zip(tile.clone()) {
+                    *change = models.change(map, run.first + column, cell);
+                }
             }
+            for cell in 0..n_cells {
+                for (changes, &(column, _)) in self.block.iter().zip(maps) {
+                    (self.models[cell][column], self.cells[cell][column]) = changes[cell];
+                }
+            }
+        }
+        for (alike, cells) in self.alike.iter_mut().zip(&self.cells[..n_cells]) {
+            let cells = &cells[..run.width()];
+            *alike = cells.iter().all(|cell| *cell == cells[0]).then_some(cells[0]);
         }
     }
 
     /// Changes the samples of one frame over a cell.
-    fn subtract<T: Real>(&self, cell: usize, run: &Run, row: &mut Row<'_, T, F>) {
+    fn subtract<T: Real, F: Flags>(
+        &self,
+        models: &Models<'_, F>,
+        cell: usize,
+        run: &Run,
+        row: &mut Row<'_, T, F>,
+    ) {
+        if self.alike[cell] == Some(Cell::Empty) {
+            return;
+        }
         let columns = run.first..run.first + run.width();
-        let (models, keep, set) = (&self.models[cell], &self.keep[cell], &self.set[cell]);
-        let data = row.data.slice_mut(ndarray::s![columns.clone()]).into_iter();
         if row.gain > 0.0 {
-            for (data, model) in data.zip(models) {
+            let subtract = |data: &mut T, model: &f64| {
                 *data = T::from_f64(data.to_f64() - row.gain * model);
+            };
+            let mut data = row.data.slice_mut(ndarray::s![columns.clone()]);
+            match data.as_slice_mut() {
+                Some(data) => {
+                    data.iter_mut().zip(&self.models[cell]).for_each(|(d, m)| subtract(d, m));
+                }
+                None => data.iter_mut().zip(&self.models[cell]).for_each(|(d, m)| subtract(d, m)),
             }
         }
-        let flags = row.flags.slice_mut(ndarray::s![columns]).into_iter();
-        for ((flag, &keep), &set) in flags.zip(keep).zip(set) {
-            *flag = flag.keep_and_set(keep, set);
+        let mut flags = row.flags.slice_mut(ndarray::s![columns]);
+        match (flags.as_slice_mut(), self.alike[cell]) {
+            // Most samples are not blanked, and stay so: then there is nothing to write.
+            (Some(flags), Some(Cell::Open)) => {
+                for block in flags.chunks_mut(BLOCK) {
+                    if F::any_of(block).has_any(models.blank) {
+                        for flag in block {
+                            *flag = models.flags_after(*flag, Cell::Open);
+                        }
+                    }
+                }
+            }
+            _ => {
+                for (flag, &cell) in flags.iter_mut().zip(&self.cells[cell]) {
+                    *flag = models.flags_after(*flag, cell);
+                }
+            }
         }
     }
 }
