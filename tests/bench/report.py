@@ -89,10 +89,11 @@ takes wrong cells; the answer is held against its kernel with the right ones.
 
 {machine} One thread reads {read:.1f} GB/s, two together {read_two:.1f} GB/s.
 
-"Bound" is what reading the inputs once would take at that rate; "distance" is how many times longer we take.
+"Bound" is what memory alone takes at that rate: timestreams are read once, maps that change are read and written once.
+"Distance" is how many times longer we take, "possible" how many times faster than the reference nobody can be here.
 
-| operation | threads | sofia_redux 1.5.2 | pixtrace | times faster | asked for | bound | distance |
-|---|---|---|---|---|---|---|---|
+| operation | threads | sofia_redux 1.5.2 | pixtrace | times faster | asked for | bound | distance | possible |
+|---|---|---|---|---|---|---|---|---|
 {rows}
 
 One product of a `scipy.sparse` CSR matrix (cells x frames) with the same data, which makes the sums of the data and
@@ -179,7 +180,7 @@ def write_scan(machine: Machine, results: ScanResults) -> Path:
         machine=machine_line(machine),
         read=results.read_rates[0] / 1e9,
         read_two=results.read_rates[1] / 1e9,
-        rows="\n".join("| " + _function_row(row).removeprefix("| scan | ") for row in results.rows),
+        rows="\n".join(map(_scan_row, results.rows)),
         product=_milliseconds(results.product.product),
         ours=_milliseconds(results.product.ours),
         cell=results.footprint.cell,
@@ -208,6 +209,11 @@ def _function_row(row: Row) -> str:
         *bound,
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _scan_row(row: Row) -> str:
+    possible = "-" if row.bound != row.bound else f"{row.reference / row.bound:.0f}"
+    return f"| {_function_row(row).removeprefix('| scan | ')} {possible} |"
 
 
 def _command_row(row: Row) -> str:

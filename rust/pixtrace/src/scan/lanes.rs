@@ -5,17 +5,23 @@
 
 use super::stack::{DISCARD, MapMut, is_valid};
 
-const LANES: usize = 8;
+/// Cells that are treated together.
+pub(super) const LANES: usize = 8;
 
 /// All bits set for a valid cell, none for one that is not: [`super::is_valid`] in a form that vectors understand.
 #[inline]
-fn mask(data: f64, weight: f64, flag: u8) -> u64 {
-    let numbers = u64::from(is_valid(data, weight, 0)).wrapping_neg();
-    numbers & u64::from(flag & DISCARD).wrapping_sub(1)
+pub(super) fn valid_mask(data: f64, weight: f64, flag: u8) -> u64 {
+    all_bits_if(is_valid(data, weight, 0)) & u64::from(flag & DISCARD).wrapping_sub(1)
 }
 
 #[inline]
-fn masked(value: f64, mask: u64) -> f64 {
+pub(super) fn all_bits_if(condition: bool) -> u64 {
+    u64::from(condition).wrapping_neg()
+}
+
+/// The value where all bits of `mask` are set, 0 where none is.
+#[inline]
+pub(super) fn masked(value: f64, mask: u64) -> f64 {
     f64::from_bits(value.to_bits() & mask)
 }
 
@@ -30,7 +36,7 @@ pub(super) fn sum_valid<const N: usize>(
     let (flag, last_flag) = map.flag.as_chunks::<LANES>();
     let mut sums = [[0.0; LANES]; N];
     for ((data, weight), flag) in data.iter().zip(weight).zip(flag) {
-        let valid: [u64; LANES] = std::array::from_fn(|i| mask(data[i], weight[i], flag[i]));
+        let valid: [u64; LANES] = std::array::from_fn(|i| valid_mask(data[i], weight[i], flag[i]));
         let terms: [[f64; N]; LANES] = std::array::from_fn(|i| terms(data[i], weight[i]));
         for (k, sums) in sums.iter_mut().enumerate() {
             for i in 0..LANES {
@@ -40,7 +46,7 @@ pub(super) fn sum_valid<const N: usize>(
     }
     let last = last_data.iter().zip(last_weight).zip(last_flag);
     for (i, ((&data, &weight), &flag)) in last.enumerate() {
-        let valid = mask(data, weight, flag);
+        let valid = valid_mask(data, weight, flag);
         for (sums, term) in sums.iter_mut().zip(terms(data, weight)) {
             sums[i] += masked(term, valid);
         }
@@ -55,10 +61,10 @@ pub(super) fn subtract_from_valid(map: &mut MapMut<'_>, level: f64) {
     let (flag, last_flag) = map.flag.as_chunks::<LANES>();
     for ((data, weight), flag) in data.iter_mut().zip(weight).zip(flag) {
         for i in 0..LANES {
-            data[i] -= masked(level, mask(data[i], weight[i], flag[i]));
+            data[i] -= masked(level, valid_mask(data[i], weight[i], flag[i]));
         }
     }
     for ((data, &weight), &flag) in last_data.iter_mut().zip(last_weight).zip(last_flag) {
-        *data -= masked(level, mask(*data, weight, flag));
+        *data -= masked(level, valid_mask(*data, weight, flag));
     }
 }

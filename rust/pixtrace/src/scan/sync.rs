@@ -11,15 +11,18 @@
 
 use std::ops::Range;
 
-use ndarray::{ArrayView1, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis};
+use ndarray::{ArrayView1, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 
+use super::lanes::{LANES, all_bits_if, masked, valid_mask};
 use super::samples::{
     Flags, FramesByCell, LISTED, Run, channels, check_length, check_map_indices, check_shape,
     listed_by_map, runs,
 };
 use super::stack::{MASK, MapsMut};
+use super::tile::{AHEAD, TILE_CELLS, TILE_CHANNELS, prefetch_row};
 use crate::numeric::Real;
+use crate::numeric::prefetch::prefetch;
 use crate::{Control, Error};
 
 /// Timestreams and what to subtract from them.
@@ -74,8 +77,7 @@ impl MapsMut<'_> {
             base: base.map(|base| by_map("base", base, n_cells)).transpose()?,
             source_gains: input.source_gains,
             sync_gains: input.sync_gains,
-            keep: [-1, !input.sample_blank_flag, !input.sample_blank_flag].map(F::from_mask),
-            set: [0, 0, input.sample_blank_flag].map(F::from_mask),
+            keep: F::from_mask(!input.sample_blank_flag),
             blank: F::from_mask(input.sample_blank_flag),
         };
         let gain = |f: usize| {
@@ -87,12 +89,18 @@ impl MapsMut<'_> {
         if input.map_indices.dim().2 == 1 {
             let order = FramesByCell::new(&self.grid, input.map_indices, |f| input.frame_valid[f]);
             let mut rows: Vec<_> = rows.map(Some).collect();
-            let mut sorted: Vec<_> = order
-                .frames
-                .iter()
-                .filter_map(|&f| Some((gain(f), rows[f].take()?)))
-                .map(|(gain, (data, flags))| Row { gain, data, flags })
-                .collect();
+            let mut sorted = Vec::with_capacity(order.frames.len());
+            for (cell, places) in order.start.windows(2).enumerate() {
+                for &f in &order.frames[places[0]..places[1]] {
+                    let row = rows[f].take();
+                    sorted.extend(row.map(|(data, flags)| Row {
+                        cell,
+                        gain: gain(f),
+                        data,
+                        flags,
+                    }));
+                }
+            }
             let runs = runs(&channels, TILE_CHANNELS);
             // From the end, because a vector is cut there.
             let tiles: Vec<_> = (0..n_cells)
@@ -107,12 +115,14 @@ impl MapsMut<'_> {
                 let cells = first..(first + TILE_CELLS).min(n_cells);
                 for run in &runs {
                     prepared.fill(&models, cells.clone(), run);
-                    let mut rows = rows.iter_mut();
-                    for cell in cells.clone() {
-                        let n = order.start[cell + 1] - order.start[cell];
-                        rows.by_ref().take(n).for_each(|row| {
-                            prepared.subtract(&models, cell - first, run, row);
-                        });
+                    let columns = run.first..run.first + run.width();
+                    for k in 0..rows.len() {
+                        if let Some(next) = rows.get(k + AHEAD) {
+                            prefetch_row(next.data.view(), columns.clone());
+                            prefetch_row(next.flags.view(), columns.clone());
+                        }
+                        let row = &mut rows[k];
+                        prepared.subtract(&models, row.cell - first, columns.clone(), row);
                     }
                 }
                 control.advance(1);
@@ -131,9 +141,9 @@ impl MapsMut<'_> {
                     let Some(c) = c else { continue };
                     let (x, y) = (input.map_indices[[0, f, c]], input.map_indices[[1, f, c]]);
                     if let Some(cell) = self.grid.cell(x, y) {
-                        let (model, cell) = models.change(map, c, cell);
+                        let (model, kind) = models.change(map, c, cell);
                         data[c] = T::from_f64(data[c].to_f64() - gain(f) * model);
-                        flags[c] = models.flags_after(flags[c], cell);
+                        flags[c] = models.flags_after(flags[c], kind);
                     }
                 }
                 Ok(())
@@ -169,13 +179,10 @@ impl MapsMut<'_> {
 
 const FRAMES: &str = "the frames of `frame_data`";
 const CHANNELS: &str = "the channels of `frame_data`";
-/// Cells of a tile.
-const TILE_CELLS: usize = 128;
-/// Columns of a run.
-const TILE_CHANNELS: usize = 256;
 
 /// One frame.
 struct Row<'a, T, F> {
+    cell: usize,
     gain: f64,
     data: ArrayViewMut1<'a, T>,
     flags: ArrayViewMut1<'a, F>,
@@ -189,23 +196,17 @@ struct Models<'a, F> {
     base: Option<Vec<&'a [f64]>>,
     source_gains: ArrayView1<'a, f64>,
     sync_gains: ArrayView1<'a, f64>,
-    /// What of a sample's flags stays, and what is set, by [`Cell`].
-    keep: [F; 3],
-    set: [F; 3],
+    /// All bits but the one that is set over masked cells, and that bit.
+    keep: F,
     blank: F,
 }
 
-/// Whether a cell holds data, and is masked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Cell {
-    /// No data: samples stay as they are.
-    #[default]
-    Empty,
-    /// Its samples are not blanked.
-    Open,
-    /// Its samples are blanked.
-    Masked,
-}
+/// A cell without data: samples stay as they are.
+const EMPTY: u8 = 1;
+/// A cell whose samples are not blanked.
+const OPEN: u8 = 2;
+/// A cell whose samples are blanked.
+const MASKED: u8 = OPEN << 1;
 
 /// A plane as one slice of cells for each map.
 fn by_map<'a, A>(
@@ -216,72 +217,136 @@ fn by_map<'a, A>(
     Ok(plane.to_slice().ok_or(Error::Layout { name })?.chunks(n_cells).collect())
 }
 
+/// What samples of a channel with gains `[G, Y]` lose over a cell for a frame of gain 1, and what the cell is.
+///
+/// Without a jump: holes come at random, and vectors know none.
+#[inline]
+fn change(gains: [f64; 2], data: f64, weight: f64, flag: u8, base: f64) -> (f64, u8) {
+    let model = gains[0] * data - gains[1] * masked(base, all_bits_if(!base.is_nan()));
+    let is_valid = valid_mask(data, weight, flag);
+    // A gain that is not a number would spoil samples for good. Infinity times 0 is NaN.
+    let model = masked(model, is_valid & all_bits_if(!(0.0 * model).is_nan()));
+    let kind = u64::from(OPEN) << u64::from(flag & MASK != 0);
+    (model, ((is_valid & kind) | (!is_valid & u64::from(EMPTY))) as u8)
+}
+
 impl<F: Flags> Models<'_, F> {
-    /// What samples of `channel` over a cell of `map` lose for a frame of gain 1, and what becomes of their flags.
-    #[inline]
-    fn change(&self, map: usize, channel: usize, cell: usize) -> (f64, Cell) {
-        let (data, flag) = (self.data[map][cell], self.flag[map][cell]);
-        if !super::is_valid(data, self.weight[map][cell], flag) {
-            return (0.0, Cell::Empty);
-        }
-        let base = self.base.as_ref().map_or(0.0, |base| base[map][cell]);
-        let base = if base.is_nan() { 0.0 } else { base };
-        let model = self.source_gains[channel] * data - self.sync_gains[channel] * base;
-        // A gain that is not a number would spoil samples for good.
-        let model = if model.is_finite() { model } else { 0.0 };
-        (model, if flag & MASK == 0 { Cell::Open } else { Cell::Masked })
+    fn gains(&self, channel: usize) -> [f64; 2] {
+        [self.source_gains[channel], self.sync_gains[channel]]
     }
 
-    fn flags_after(&self, flags: F, cell: Cell) -> F {
-        flags.keep_and_set(self.keep[cell as usize], self.set[cell as usize])
+    /// [`change`] of one cell of a map.
+    fn change(&self, map: usize, channel: usize, cell: usize) -> (f64, u8) {
+        let base = self.base.as_ref().map_or(0.0, |base| base[map][cell]);
+        let [data, weight] = [&self.data, &self.weight].map(|plane| plane[map][cell]);
+        change(self.gains(channel), data, weight, self.flag[map][cell], base)
+    }
+
+    fn prefetch(&self, map: usize, cells: Range<usize>) {
+        prefetch(&self.data[map][cells.clone()]);
+        prefetch(&self.weight[map][cells.clone()]);
+        prefetch(&self.flag[map][cells.clone()]);
+        if let Some(base) = &self.base {
+            prefetch(&base[map][cells]);
+        }
+    }
+
+    fn flags_after(&self, flags: F, kind: u8) -> F {
+        match kind {
+            EMPTY => flags,
+            OPEN => flags.keep_and_set(self.keep, F::from_mask(0)),
+            _ => flags.keep_and_set(self.keep, self.blank),
+        }
+    }
+}
+
+/// Some cells of a map.
+struct Planes<'a> {
+    data: &'a [f64],
+    weight: &'a [f64],
+    flag: &'a [u8],
+    base: &'a [f64],
+}
+
+impl Planes<'_> {
+    /// [`change`] of each cell; adds what the cells are to what was `found` of others.
+    fn changes(&self, gains: [f64; 2], models: &mut [f64], kinds: &mut [u8], found: &mut [u8]) {
+        let (data, last_data) = self.data.as_chunks::<LANES>();
+        let (weight, _) = self.weight.as_chunks::<LANES>();
+        let (flag, _) = self.flag.as_chunks::<LANES>();
+        let (base, _) = self.base.as_chunks::<LANES>();
+        let planes = data.iter().zip(weight).zip(flag).zip(base);
+        let to = models.as_chunks_mut::<LANES>().0.iter_mut();
+        let to = to.zip(kinds.as_chunks_mut::<LANES>().0).zip(found.as_chunks_mut::<LANES>().0);
+        for (((models, kinds), found), (((data, weight), flag), base)) in to.zip(planes) {
+            for i in 0..LANES {
+                (models[i], kinds[i]) = change(gains, data[i], weight[i], flag[i], base[i]);
+                found[i] |= kinds[i];
+            }
+        }
+        for i in self.data.len() - last_data.len()..self.data.len() {
+            let (weight, flag, base) = (self.weight[i], self.flag[i], self.base[i]);
+            (models[i], kinds[i]) = change(gains, self.data[i], weight, flag, base);
+            found[i] |= kinds[i];
+        }
     }
 }
 
 /// Columns that are prepared together: the numbers of one cell for them fill a cache line.
 const BLOCK: usize = 8;
 
-/// The changes over some cells for the columns of a run, for each cell those of all columns.
+/// The changes over some cells for the columns of a run.
 struct Prepared {
+    /// For each cell those of all columns.
     models: Vec<[f64; TILE_CHANNELS]>,
-    cells: Vec<[Cell; TILE_CHANNELS]>,
-    /// What all columns of a cell are, if they are alike.
-    alike: Vec<Option<Cell>>,
+    /// What the cells of each column are.
+    kinds: Vec<[u8; TILE_CELLS]>,
+    /// All that a cell is to any column.
+    found: [u8; TILE_CELLS],
     /// Scratch: the changes of a block of columns, for each column those of all cells.
-    block: Vec<[(f64, Cell); TILE_CELLS]>,
+    block: Vec<[f64; TILE_CELLS]>,
 }
 
 impl Prepared {
     fn new() -> Self {
         Self {
             models: vec![[0.0; TILE_CHANNELS]; TILE_CELLS],
-            cells: vec![[Cell::Empty; TILE_CHANNELS]; TILE_CELLS],
-            alike: vec![None; TILE_CELLS],
-            block: vec![[(0.0, Cell::Empty); TILE_CELLS]; BLOCK],
+            kinds: vec![[EMPTY; TILE_CELLS]; TILE_CHANNELS],
+            found: [0; TILE_CELLS],
+            block: vec![[0.0; TILE_CELLS]; BLOCK],
         }
     }
 
     fn fill<F: Flags>(&mut self, models: &Models<'_, F>, tile: Range<usize>, run: &Run) {
         let n_cells = tile.len();
-        // Columns in between that belong to no map stay as they are.
-        for cell in 0..n_cells {
-            self.models[cell].fill(0.0);
-            self.cells[cell].fill(Cell::Empty);
+        self.found.fill(0);
+        if run.width() > run.maps.len() {
+            // Columns in between that belong to no map stay as they are.
+            self.models.iter_mut().for_each(|cell| cell.fill(0.0));
+            self.kinds.iter_mut().for_each(|column| column.fill(EMPTY));
+            self.found.fill(EMPTY);
         }
-        for maps in run.maps.chunks(BLOCK) {
+        for (i, maps) in run.maps.chunks(BLOCK).enumerate() {
+            for &(_, next) in run.maps.iter().skip((i + 1) * BLOCK).take(BLOCK) {
+                models.prefetch(next, tile.clone());
+            }
             for (changes, &(column, map)) in self.block.iter_mut().zip(maps) {
-                for (change, cell) in changes.iter_mut().zip(tile.clone()) {
-                    *change = models.change(map, run.first + column, cell);
-                }
+                let gains = models.gains(run.first + column);
+                let base =
+                    models.base.as_ref().map_or(&NO_BASE[..n_cells], |b| &b[map][tile.clone()]);
+                let planes = Planes {
+                    data: &models.data[map][tile.clone()],
+                    weight: &models.weight[map][tile.clone()],
+                    flag: &models.flag[map][tile.clone()],
+                    base,
+                };
+                planes.changes(gains, changes, &mut self.kinds[column], &mut self.found);
             }
-            for cell in 0..n_cells {
+            for (cell, models) in self.models[..n_cells].iter_mut().enumerate() {
                 for (changes, &(column, _)) in self.block.iter().zip(maps) {
-                    (self.models[cell][column], self.cells[cell][column]) = changes[cell];
+                    models[column] = changes[cell];
                 }
             }
-        }
-        for (alike, cells) in self.alike.iter_mut().zip(&self.cells[..n_cells]) {
-            let cells = &cells[..run.width()];
-            *alike = cells.iter().all(|cell| *cell == cells[0]).then_some(cells[0]);
         }
     }
 
@@ -290,18 +355,17 @@ impl Prepared {
         &self,
         models: &Models<'_, F>,
         cell: usize,
-        run: &Run,
+        columns: Range<usize>,
         row: &mut Row<'_, T, F>,
     ) {
-        if self.alike[cell] == Some(Cell::Empty) {
+        if self.found[cell] == EMPTY {
             return;
         }
-        let columns = run.first..run.first + run.width();
         if row.gain > 0.0 {
             let subtract = |data: &mut T, model: &f64| {
                 *data = T::from_f64(data.to_f64() - row.gain * model);
             };
-            let mut data = row.data.slice_mut(ndarray::s![columns.clone()]);
+            let mut data = row.data.slice_mut(s![columns.clone()]);
             match data.as_slice_mut() {
                 Some(data) => {
                     data.iter_mut().zip(&self.models[cell]).for_each(|(d, m)| subtract(d, m));
@@ -309,23 +373,29 @@ impl Prepared {
                 None => data.iter_mut().zip(&self.models[cell]).for_each(|(d, m)| subtract(d, m)),
             }
         }
-        let mut flags = row.flags.slice_mut(ndarray::s![columns]);
-        match (flags.as_slice_mut(), self.alike[cell]) {
-            // Most samples are not blanked, and stay so: then there is nothing to write.
-            (Some(flags), Some(Cell::Open)) => {
-                for block in flags.chunks_mut(BLOCK) {
-                    if F::any_of(block).has_any(models.blank) {
-                        for flag in block {
-                            *flag = models.flags_after(*flag, Cell::Open);
-                        }
+        let blank = |first: usize, flags: &mut [F]| {
+            for (flag, kinds) in flags.iter_mut().zip(&self.kinds[first..]) {
+                *flag = models.flags_after(*flag, kinds[cell]);
+            }
+        };
+        let mut flags = row.flags.slice_mut(s![columns]);
+        match flags.as_slice_mut() {
+            Some(flags) => {
+                for (i, flags) in flags.chunks_mut(BLOCK).enumerate() {
+                    // Most samples are not blanked, and stay so: then there is nothing to write.
+                    if self.found[cell] & MASKED != 0 || F::any_of(flags).has_any(models.blank) {
+                        blank(i * BLOCK, flags);
                     }
                 }
             }
-            _ => {
-                for (flag, &cell) in flags.iter_mut().zip(&self.cells[cell]) {
-                    *flag = models.flags_after(*flag, cell);
+            None => {
+                for (i, flag) in flags.iter_mut().enumerate() {
+                    blank(i, std::slice::from_mut(flag));
                 }
             }
         }
     }
 }
+
+/// What was subtracted before, if nothing was.
+const NO_BASE: [f64; TILE_CELLS] = [0.0; TILE_CELLS];

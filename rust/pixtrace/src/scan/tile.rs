@@ -19,7 +19,7 @@ pub(super) const TILE_CHANNELS: usize = 256;
 /// Columns that are looked at together: those of one or two cache lines.
 const BLOCK: usize = 16;
 /// A frame is asked for while the one so many places before it is added.
-const AHEAD: usize = 4;
+pub(super) const AHEAD: usize = 4;
 
 /// Some cells of one map.
 pub(super) struct MapTile<'a> {
@@ -300,7 +300,7 @@ fn contiguous<'a, A: Copy>(
     scratch
 }
 
-fn prefetch_row<A>(row: ArrayView1<'_, A>, columns: Range<usize>) {
+pub(super) fn prefetch_row<A>(row: ArrayView1<'_, A>, columns: Range<usize>) {
     if let Some(row) = row.to_slice() {
         prefetch(&row[columns]);
     }
