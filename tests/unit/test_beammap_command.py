@@ -1,6 +1,5 @@
 """``pixtrace beammap`` and the job behind it: products, plans, checkpoints, and what a tired observer reads."""
 
-import errno
 import json
 import os
 import sys
@@ -12,9 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import pixtrace.io.beammap
-import pixtrace.io.beammap_state
-import pixtrace.scan.rounds
 from pixtrace.cli import main
 from pixtrace.exceptions import FileReadError
 from pixtrace.io.beammap import BeamMapJob
@@ -183,62 +179,13 @@ def test_a_folder_that_cannot_be_written(
     assert "it may not be written" in capsys.readouterr().err
 
 
-STAGES = {
-    "reading": (ScanStream, "read"),
-    "rounds": (pixtrace.scan.rounds, "without_strangers"),
-    "fits": (PixelMap, "fit_pixels"),
-    "checkpoint": (pixtrace.io.beammap, "write_state"),
-    "writing": (pixtrace.io.beammap, "write_pixel_table"),
-}
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_ctrl_c_in_each_stage(
-    stage: str, scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(*STAGES[stage], interrupt)
-        assert main(["beammap", str(scan), "-o", str(tmp_path), "--no-plot"]) == 130
-    assert "interrupted; nothing is half-written" in capsys.readouterr().err
-    assert not [name for name in products(tmp_path) if "partial" in name]
-    assert main(["beammap", str(scan), "-o", str(tmp_path), "--resume", "-q", "--no-plot"]) == 0
-    assert {f"simsource.sim-5.{suffix}" for suffix in SUFFIXES} <= set(products(tmp_path))
-
-
-def test_a_resumed_job_ends_as_one_that_was_not_interrupted(
-    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["beammap", str(scan), "--no-maps", "--no-plot", "-O", "rounds.least=4", "-O", "rounds=4", "-o"]
-    assert main([*words, str(tmp_path / "whole")]) == 0
-    write_state = pixtrace.io.beammap_state.write_state
-
-    def stop(path: Path, state: Any, key: str) -> None:
-        write_state(path, state, key)
-        if len(state.records) == 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pixtrace.io.beammap, "write_state", stop)
-        assert main([*words, str(tmp_path / "parts")]) == 130
-    assert "`--resume` goes on" in capsys.readouterr().err
-    assert main([*words, str(tmp_path / "parts"), "--resume", "-v"]) == 0
-    said = capsys.readouterr().err
-    assert "going on after round 2" in said
-    assert "round 2:" not in said
-    one, other = ((tmp_path / name / "simsource.sim-5.ecsv").read_text() for name in ("whole", "parts"))
-    assert one == other
-
-
 def test_a_checkpoint_of_another_job_is_refused(scan: Path, tmp_path: Path) -> None:
     job = BeamMapJob([scan], {"rounds": 1}, tmp_path)
     job.run()
     assert len(json.loads(job.path("checkpoint.json").read_text())["records"]) == 1
     with pytest.raises(FileReadError, match="checkpoint of other scans or options"):
         BeamMapJob([scan], {"grid": 3.0}, tmp_path).run(resume=True)
-    job.path("checkpoint.json").write_text('{"kind": "pixtrace beam map checkpoint", "version": 1}')
+    job.path("checkpoint.json").write_text('{"kind": "pixtrace beam map checkpoint", "version": 2}')
     with pytest.raises(FileReadError, match="cannot read the checkpoint"):
         job.run(resume=True)
     job.path("checkpoint.json").write_text("[]")
@@ -302,15 +249,3 @@ def test_what_nobody_thought_of_is_one_line(
     said = capsys.readouterr().err
     assert "unexpected RuntimeError: out of luck" in said
     assert "Traceback" not in said
-
-
-def test_a_full_disk(
-    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(self: Path, *_: Any, **__: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
-
-    monkeypatch.setattr(Path, "write_text", full)
-    assert main(["beammap", str(scan), "-o", str(tmp_path)]) == 1
-    assert "the disk is full" in capsys.readouterr().err
-    assert products(tmp_path) == []

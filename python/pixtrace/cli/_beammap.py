@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pixtrace.cli._exit import Exit
 from pixtrace.cli._options import read_toml
 from pixtrace.cli._run import describe
-from pixtrace.exceptions import ConfigError, ParameterError, PixtraceError
+from pixtrace.exceptions import ConfigError, OutputError, ParameterError, PixtraceError
 
 if TYPE_CHECKING:
     import argparse
@@ -191,11 +191,13 @@ def beammap(files: Sequence[str], options: BeamMapOptions, terminal: Terminal) -
             found = job.run(resume=options.resume, progress=progress, n_threads=options.threads)
             written = _write(job, found, options, progress)
     except (KeyboardInterrupt, SystemExit):
-        if job.path("checkpoint.json").exists():
-            _log.error("stopped; `--resume` goes on after the last complete round")
+        _say_how_to_go_on(job)
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is said in a line and not in a traceback
-        return _failed(error)
+        outcome = _failed(error)
+        if isinstance(error, OutputError):
+            _say_how_to_go_on(job)
+        return outcome
     for path in written:
         _log.info("wrote %s", path)
     shown = job.path("report.html" if options.plot else "ecsv")
@@ -222,6 +224,12 @@ def _write(job: BeamMapJob, found: BeamMap, options: BeamMapOptions, progress: A
     if progress is not None:
         progress("writing", 1, 1)
     return written
+
+
+def _say_how_to_go_on(job: BeamMapJob) -> None:
+    """Tell whoever was stopped, if there is anything to go on from."""
+    if job.path("checkpoint.json").exists():
+        _log.error("stopped; with `--resume` the same command goes on after the last complete round")
 
 
 def _failed(error: Exception) -> Exit:

@@ -77,6 +77,8 @@ class LoopState:
         What was found in the round before that.
     shift : ndarray of float64, shape (n_parts, 2)
         Pointing of each part against the first [arcsec].
+    shift_before : ndarray of float64, shape (n_parts, 2)
+        The same before the last round, with which its maps were made.
     records : list of RoundRecord
         Rounds so far.
     is_settled : bool
@@ -86,6 +88,7 @@ class LoopState:
     fits: list[PixelFits] = field(default_factory=list[PixelFits])
     before: list[PixelFits] = field(default_factory=list[PixelFits])
     shift: Any = None
+    shift_before: Any = None
     records: list[RoundRecord] = field(default_factory=list[RoundRecord])
     is_settled: bool = False
 
@@ -133,10 +136,17 @@ def run_rounds(
     if state.shift is None or len(state.fits) not in {0, len(parts)}:
         state = LoopState(shift=np.zeros((len(parts), 2)))
     say = progress or _silent
+    if _is_over(state, least, most):
+        # It was interrupted after the last round: all that is missing are the maps of that round.
+        say("rounds", len(state.records) - 1, len(state.records))
+        _round(model, parts, LoopState(fits=list(state.before), shift=state.shift_before), n_threads)
+        say("rounds", len(state.records), len(state.records))
+        return state, parts
     while True:
         number = len(state.records) + 1
         say("rounds", number - 1, most)
         previous = list(state.fits)
+        state.shift_before = state.shift.copy()
         state.fits = _round(model, parts, state, n_threads)
         if len(parts) > 1:
             for k in range(1, len(parts)):
@@ -156,10 +166,16 @@ def run_rounds(
         )
         if keep is not None:
             keep(state)
-        if (state.is_settled and number >= least) or number >= most:
+        if _is_over(state, least, most):
             break
     say("rounds", most, most)
     return state, parts
+
+
+def _is_over(state: LoopState, least: int, most: int) -> bool:
+    """Tell whether there is nothing left to be done."""
+    number = len(state.records)
+    return number > 0 and ((state.is_settled and number >= least) or number >= most)
 
 
 def _silent(stage: str, done: int, total: int) -> None:
