@@ -1,7 +1,6 @@
 """``pixtrace beammap`` and the job behind it: products, plans, checkpoints, and what a tired observer reads."""
 
 import json
-import os
 import sys
 import tomllib
 from dataclasses import replace
@@ -133,50 +132,6 @@ def test_all_options_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "source.diameter" in said
     assert "rounds.position" in said
-
-
-def test_no_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path / "dark.fits", with_source(amplitude=0.0))
-    assert main(["beammap", str(path), "-o", str(tmp_path / "out"), "--no-plot"]) == 1
-    said = capsys.readouterr()
-    assert "no source was found" in said.err
-    assert "0 of 16 pixels measured" in said.out
-    table = read_pixel_table(tmp_path / "out" / "simsource.sim-5.ecsv")
-    assert not table.is_measured.any()
-    assert read_rcp(tmp_path / "out" / "simsource.sim-5.rcp").fixed_index.size == 0
-
-
-def test_all_channels_dead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    dead = replace(QUIET, array=replace(QUIET.array, dead_fraction=1.0))
-    assert main(["beammap", str(write(tmp_path / "dead.fits", dead)), "-o", str(tmp_path / "out")]) == 1
-    assert "none of the 16 channels can be used" in capsys.readouterr().err
-
-
-def test_scans_of_different_cameras(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    other = write(tmp_path / "other.fits", instrument="another")
-    assert main(["beammap", str(scan), str(other), "-o", str(tmp_path / "out")]) == 1
-    assert "expected scans of the same pixels" in capsys.readouterr().err
-
-
-def test_a_file_that_is_no_scan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "text.fits"
-    path.write_text("this is not FITS")
-    assert main(["beammap", str(path), "-o", str(tmp_path / "out")]) == 1
-    assert str(path) in capsys.readouterr().err
-
-
-def test_a_folder_that_cannot_be_made(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "file").write_text("")
-    assert main(["beammap", str(scan), "-o", str(tmp_path / "file" / "out")]) == 2
-    assert "cannot make the output folder" in capsys.readouterr().err
-
-
-def test_a_folder_that_cannot_be_written(
-    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
-    assert main(["beammap", str(scan), "-o", str(tmp_path)]) == 2
-    assert "it may not be written" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_job_is_refused(scan: Path, tmp_path: Path) -> None:

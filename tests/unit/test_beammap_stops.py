@@ -1,13 +1,13 @@
-"""``pixtrace beammap`` that is stopped: Ctrl-C in each stage, a full disk under each product, and going on afterwards."""
+"""``pixtrace beammap`` that is stopped: Ctrl-C in each stage, a full disk under each product, and how to go on."""
 
 import errno
 import os
+import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,6 +24,9 @@ from pixtrace.io.scan import ScanStream, stream_simulated, write_neutral_fits
 from pixtrace.scan import PixelMap
 from pixtrace.simulate import ScanSimulator
 from tests.beammaps import QUIET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CORE = "simsource.sim-5"
 TABLES = ("rcp", "ecsv", "maps.fits")
@@ -150,7 +153,8 @@ def test_a_job_that_was_finished_makes_its_maps_again(scan: Path, tmp_path: Path
 
 def test_ctrl_c_in_a_process_of_its_own(scan: Path, tmp_path: Path) -> None:
     """A signal from outside, while Rust is at work: rounds are asked for that take far longer than anybody waits."""
-    words = ["beammap", str(scan), "-o", str(tmp_path), "-v", "--no-plot", "--rounds", "5000", "-O", "rounds.least=5000"]
+    many = ["-O", "rounds=5000", "-O", "rounds.least=5000"]
+    words = ["beammap", str(scan), "-o", str(tmp_path), "-v", "--no-plot", *many]
     program = "import sys; from pixtrace.cli import main; sys.exit(main(sys.argv[1:]))"
     with subprocess.Popen([sys.executable, "-c", program, *words], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -186,7 +190,7 @@ def test_a_full_disk_under_each_product(
         monkeypatch.setattr(pixtrace.io.atomic, "_to_disk", full)
     else:
         # The temporary name leads to a device that is always full: what the writer hears is the kernel's.
-        monkeypatch.setattr(pixtrace.io.atomic.secrets, "token_hex", lambda _: "0")
+        monkeypatch.setattr(secrets, "token_hex", lambda _: "0")
         (tmp_path / f".0.partial.{CORE}.{product}").symlink_to("/dev/full")
     draws = product.endswith(("png", "html"))
     words = ["beammap", str(scan), "-o", str(tmp_path), "-q", *([] if draws else ["--no-plot"])]
@@ -218,4 +222,4 @@ def test_a_limit_of_the_size_of_files(scan: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "maps.fits: the file is larger than is allowed here" in done.stderr
     assert products(tmp_path) == ["checkpoint.json", "ecsv", "rcp"]
-    assert os.path.getsize(tmp_path / f"{CORE}.ecsv") > 1000
+    assert (tmp_path / f"{CORE}.ecsv").stat().st_size > 1000
