@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pixtrace.cli import main
+from pixtrace.cli._beammap_pictures import PICTURES
 from pixtrace.exceptions import FileReadError
 from pixtrace.io.beammap import BeamMapJob
 from pixtrace.io.pixel_table import read_pixel_table
@@ -74,7 +75,22 @@ def test_a_plan_reads_and_writes_nothing(
     assert "16 of 16 channels" in said
     assert "at most 12" in said
     assert "MiB" in said
+    assert [line.split()[-1].removeprefix(f"{tmp_path}/out/simsource.sim-5.") for line in said.splitlines()[4:]] == [
+        *SUFFIXES,
+        "checkpoint.json",
+        *PICTURES,
+        "pixel.N.png",
+        "report.html",
+    ]
+    assert "already" not in said
     assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "simsource.sim-5.rcp").write_text("")
+    assert main(["beammap", str(scan), "-o", str(tmp_path / "out"), "--dry-run", "--no-maps", "--no-plot"]) == 0
+    said = capsys.readouterr().out
+    assert "simsource.sim-5.rcp   (is there already)" in said
+    assert "maps.fits" not in said
+    assert "report.html" not in said
     plan = BeamMapJob([scan]).plan()
     assert plan.n_maps == 16
     assert plan.memory > 16 * 6000 * 10

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pixtrace.cli._terminal import Terminal
-    from pixtrace.io.beammap import BeamMapJob, BeamMapPlan
+    from pixtrace.io.beammap import BeamMapJob
     from pixtrace.scan import BeamMap
 
 __all__ = ["BeamMapOptions", "beammap", "summary"]
@@ -181,7 +181,7 @@ def beammap(files: Sequence[str], options: BeamMapOptions, terminal: Terminal) -
     except PixtraceError as error:
         return _failed(error)
     if options.dry_run:
-        terminal.say(_plan_in_words(job.plan()))
+        terminal.say(_plan_in_words(job, options))
         return Exit.OK
     job.prepare(overwrite=options.overwrite, resume=options.resume)
     try:
@@ -267,11 +267,20 @@ def summary(found: BeamMap) -> str:
     )
 
 
-def _plan_in_words(plan: BeamMapPlan) -> str:
+def _plan_in_words(job: BeamMapJob, options: BeamMapOptions) -> str:
     """Return what would be done."""
+    plan = job.plan()
     lines = [*plan.scans]
     lines.append(f"maps       {plan.n_maps} of {plan.shape[1]} x {plan.shape[0]} cells of {plan.cell:.3g} arcsec")
     lines.append(f"rounds     at most {plan.rounds}")
     lines.append(f"memory     at most {plan.memory / 2**20:.0f} MiB")
-    lines += [f"{'files' if k == 0 else '':<10} {path}" for k, path in enumerate(plan.files)]
+    files = [path for path in plan.files if options.maps or not path.name.endswith(".maps.fits")]
+    files.append(job.path("checkpoint.json"))
+    if options.plot:
+        from pixtrace.cli._beammap_pictures import PICTURES
+
+        files += [job.path(suffix) for suffix in (*PICTURES, "pixel.N.png", "report.html")]
+    for k, path in enumerate(files):
+        there = "   (is there already)" if path.exists() else ""
+        lines.append(f"{'files' if k == 0 else '':<10} {path}{there}")
     return "\n".join(lines)
