@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from pixtrace.scan.beam_shape import CellPlaces
+
 if TYPE_CHECKING:
     from pixtrace.scan.beam_map import BeamMap
 
@@ -28,7 +30,6 @@ _GALLERY = 64
 _REACH = 1.6  # FWHM from the centre to the edge of a cut-out
 _N_SIDE = 41
 _FAR, _N_RINGS = 2.5, 40  # FWHM to which the profile goes, and its rings
-_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 _MOST_STACKED = 1000
 _LEAST_SMOOTHING = 0.3  # sigma of a kernel [cells]
 _LEAST_WEIGHT = 0.02  # of the largest: less is too far from any cell
@@ -252,7 +253,7 @@ def _profile(
     """Return distance from the source, mean and scatter of the cells of all maps in rings."""
     table, block, width = found.table, found.maps.need_block(), _width(found)
     edges = np.linspace(0.0, _FAR * width, _N_RINGS + 1)
-    cells = _Cells(found)
+    cells = CellPlaces(block)
     sums = np.zeros((4, _N_RINGS))
     for row in rows:
         number = int(table.fixed_index[row])
@@ -262,7 +263,7 @@ def _profile(
         distance = np.hypot(cells.x + table.x[row], cells.y + table.y[row])
         inside = np.isfinite(values) & (distance < edges[-1])
         ring = np.digitize(distance[inside], edges) - 1
-        _, blur = cells.gaussian(found, int(row))
+        _, blur = _gaussian(cells, found, int(row))
         relative = (values[inside] - table.level[row]) / table.amplitude[row] - blur[inside]
         weight = np.asarray(block.stack.weight[block.row(number)])[inside] * table.amplitude[row] ** 2
         terms = (weight, weight * distance[inside], weight * relative, weight * relative**2)
@@ -273,41 +274,11 @@ def _profile(
     return radius[some], mean[some], np.sqrt(np.maximum(square - mean**2, 0.0))[some]
 
 
-class _Cells:
-    """Where the samples of each cell of the maps lie: their mean, and how they scatter about it."""
-
-    def __init__(self, found: BeamMap) -> None:
-        block = found.maps.need_block()
-        size, reference = block.grid.resolution, block.grid.reference_index
-        n_y, n_x = block.grid.shape
-        moments = np.asarray(block.stack.moments)
-        means = np.zeros((5, n_y, n_x))
-        np.divide(moments[1:], moments[0], out=means, where=moments[0] > 0.0)
-        x, y, xx, xy, yy = means
-        self.x = np.asarray((np.arange(n_x) - reference[0] + x) * size[0])
-        self.y = np.asarray((np.arange(n_y)[:, None] - reference[1] + y) * size[1])
-        self._scatter = (
-            (xx - x**2) * size[0] ** 2,
-            (xy - x * y) * size[0] * size[1],
-            (yy - y**2) * size[1] ** 2,
-        )
-
-    def gaussian(self, found: BeamMap, row: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Return the Gaussian of a pixel, of height 1, where the samples lie, and what their scatter adds to it."""
-        table = found.table
-        turn = math.radians(float(np.nan_to_num(table.angle[row])))
-        dx, dy = self.x + table.x[row], self.y + table.y[row]
-        major, minor = (_PER_SIGMA / width[row] for width in (table.fwhm_major, table.fwhm_minor))
-        cosine, sine = math.cos(turn), math.sin(turn)
-        along, across = (dx * cosine + dy * sine) * major, (dy * cosine - dx * sine) * minor
-        value = np.exp(-0.5 * (along**2 + across**2))
-        # The mean over a small cloud is half the trace of its covariance times the second derivatives, to fourth order.
-        xx, xy, yy = self._scatter
-        along_2 = (xx * cosine**2 + 2.0 * xy * cosine * sine + yy * sine**2) * major**2
-        across_2 = (yy * cosine**2 - 2.0 * xy * cosine * sine + xx * sine**2) * minor**2
-        mixed = (xy * (cosine**2 - sine**2) + (yy - xx) * cosine * sine) * major * minor
-        blur = along_2 * (along**2 - 1.0) + across_2 * (across**2 - 1.0) + 2.0 * mixed * along * across
-        return value, 0.5 * value * blur
+def _gaussian(cells: CellPlaces, found: BeamMap, row: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the Gaussian of a pixel in its map, of height 1, and what the scatter of samples in cells adds to it."""
+    table = found.table
+    width = (float(table.fwhm_major[row]), float(table.fwhm_minor[row]))
+    return cells.gaussian((-float(table.x[row]), -float(table.y[row])), width, float(table.angle[row]))
 
 
 def page_of(found: BeamMap, number: int) -> PixelPage | None:
@@ -334,7 +305,7 @@ def page_of(found: BeamMap, number: int) -> PixelPage | None:
     n_y, n_x = values.shape
     x, y = (np.arange(n_x) - reference[0]) * size[0], (np.arange(n_y) - reference[1]) * size[1]
     # Samples do not lie in the middle of their cells; the fit knows where they lie, and so must its picture.
-    model = table.level[row] + table.amplitude[row] * np.sum(_Cells(found).gaussian(found, row), axis=0)
+    model = table.level[row] + table.amplitude[row] * np.sum(_gaussian(CellPlaces(block), found, row), axis=0)
     extent = (
         float(x[0] - 0.5 * size[0]),
         float(x[-1] + 0.5 * size[0]),
