@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from pixtrace.scan.beam_shape import CellPlaces
+
 if TYPE_CHECKING:
     from pixtrace.scan.beam_map import BeamMap
 
@@ -17,6 +19,7 @@ __all__ = [
     "PixelPage",
     "chosen_pixels",
     "cut_out",
+    "cut_out_side",
     "displacement",
     "gallery_pixels",
     "mean_beam",
@@ -26,7 +29,7 @@ __all__ = [
 _GALLERY = 64
 _REACH = 1.6  # FWHM from the centre to the edge of a cut-out
 _N_SIDE = 41
-_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
+_FAR, _N_RINGS = 2.5, 40  # FWHM to which the profile goes, and its rings
 _MOST_STACKED = 1000
 _LEAST_SMOOTHING = 0.3  # sigma of a kernel [cells]
 _LEAST_WEIGHT = 0.02  # of the largest: less is too far from any cell
@@ -43,7 +46,8 @@ class MeanBeam:
     half : float
         Half its side [arcsec].
     radius, profile, scatter : ndarray of float64
-        Distance from the centre [arcsec], mean and scatter in rings.
+        Distance from the centre [arcsec], mean and scatter of the cells in rings. Unlike the image, the profile is not
+        blurred by the cells: they count where their samples lie, and less what the scatter of these does to a Gaussian.
     fwhm : float
         Median of the fitted widths [arcsec].
     """
@@ -55,6 +59,10 @@ class MeanBeam:
     scatter: npt.NDArray[np.float64]
     fwhm: float
 
+    def gaussian(self, radius: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the Gaussian of the median width at some distances [arcsec], 1 in the centre."""
+        return np.asarray(np.exp(-4.0 * math.log(2.0) * (radius / self.fwhm) ** 2))
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PixelPage:
@@ -65,9 +73,13 @@ class PixelPage:
     number : int
         Its fixed index.
     image, model : ndarray of float64, shape (n_y, n_x)
-        Map, and the Gaussian on its level where the samples of each cell lie in the mean.
+        Map, and the Gaussian on its level where the samples of each cell lie.
     extent : tuple of float
         Edges of the map: left, right, bottom, top [arcsec].
+    centre : tuple of float
+        Where the source stands in the map, x and y [arcsec].
+    unit : str
+        Of the map.
     facts : tuple of (str, str)
         Numbers with their names.
     """
@@ -76,6 +88,8 @@ class PixelPage:
     image: npt.NDArray[np.float64]
     model: npt.NDArray[np.float64]
     extent: tuple[float, float, float, float]
+    centre: tuple[float, float]
+    unit: str
     facts: tuple[tuple[str, str], ...]
 
 
@@ -140,6 +154,11 @@ def _plane(found: BeamMap, number: int) -> npt.NDArray[np.float64] | None:
     values = np.array(block.stack.data[row], dtype=np.float64)
     values[~block.stack.valid[row]] = np.nan
     return values
+
+
+def cut_out_side(found: BeamMap) -> float:
+    """Return how long a side of a cut-out is [arcsec]; NaN if nothing was found."""
+    return 2.0 * _REACH * _width(found)
 
 
 def cut_out(found: BeamMap, row: int, *, smoothing: float = 0.12) -> npt.NDArray[np.float64] | None:
@@ -209,24 +228,57 @@ def mean_beam(found: BeamMap) -> MeanBeam | None:
         None if no pixel was measured.
     """
     total, weight = np.zeros((_N_SIDE, _N_SIDE)), np.zeros((_N_SIDE, _N_SIDE))
-    for row in np.flatnonzero(found.is_good)[:_MOST_STACKED]:
+    rows = np.flatnonzero(found.is_good)[:_MOST_STACKED]
+    for row in rows:
         sums = _kernel_sums(found, int(row), 0.0)
         if sums is not None:
             total, weight = total + sums[0], weight + sums[1]
     if not weight.any():
         return None
-    image = _quotient(total, weight)
-    half = _REACH * _width(found)
-    axis = np.linspace(-half, half, _N_SIDE)
-    distance = np.hypot(axis, axis[:, None])
-    edges = np.linspace(0.0, half, _N_SIDE // 2 + 1)
-    ring = np.digitize(distance, edges) - 1
-    radius, profile, scatter = (np.full(edges.size - 1, np.nan) for _ in range(3))
-    for k in range(edges.size - 1):
-        inside = (ring == k) & np.isfinite(image)
-        if inside.any():
-            radius[k], profile[k], scatter[k] = distance[inside].mean(), image[inside].mean(), image[inside].std()
-    return MeanBeam(image=image, half=half, radius=radius, profile=profile, scatter=scatter, fwhm=_width(found))
+    radius, profile, scatter = _profile(found, rows)
+    width = _width(found)
+    return MeanBeam(
+        image=_quotient(total, weight),
+        half=_REACH * width,
+        radius=radius,
+        profile=profile,
+        scatter=scatter,
+        fwhm=width,
+    )
+
+
+def _profile(
+    found: BeamMap, rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return distance from the source, mean and scatter of the cells of all maps in rings."""
+    table, block, width = found.table, found.maps.need_block(), _width(found)
+    edges = np.linspace(0.0, _FAR * width, _N_RINGS + 1)
+    cells = CellPlaces(block)
+    sums = np.zeros((4, _N_RINGS))
+    for row in rows:
+        number = int(table.fixed_index[row])
+        values = _plane(found, number)
+        if values is None:
+            continue
+        distance = np.hypot(cells.x + table.x[row], cells.y + table.y[row])
+        inside = np.isfinite(values) & (distance < edges[-1])
+        ring = np.digitize(distance[inside], edges) - 1
+        _, blur = _gaussian(cells, found, int(row))
+        relative = (values[inside] - table.level[row]) / table.amplitude[row] - blur[inside]
+        weight = np.asarray(block.stack.weight[block.row(number)])[inside] * table.amplitude[row] ** 2
+        terms = (weight, weight * distance[inside], weight * relative, weight * relative**2)
+        sums += [np.bincount(ring, term, _N_RINGS) for term in terms]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        radius, mean, square = sums[1:] / sums[0]
+    some = sums[0] > 0.0
+    return radius[some], mean[some], np.sqrt(np.maximum(square - mean**2, 0.0))[some]
+
+
+def _gaussian(cells: CellPlaces, found: BeamMap, row: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the Gaussian of a pixel in its map, of height 1, and what the scatter of samples in cells adds to it."""
+    table = found.table
+    width = (float(table.fwhm_major[row]), float(table.fwhm_minor[row]))
+    return cells.gaussian((-float(table.x[row]), -float(table.y[row])), width, float(table.angle[row]))
 
 
 def page_of(found: BeamMap, number: int) -> PixelPage | None:
@@ -252,15 +304,8 @@ def page_of(found: BeamMap, number: int) -> PixelPage | None:
     size, reference = block.grid.resolution, block.grid.reference_index
     n_y, n_x = values.shape
     x, y = (np.arange(n_x) - reference[0]) * size[0], (np.arange(n_y) - reference[1]) * size[1]
-    turn = math.radians(float(np.nan_to_num(table.angle[row])))
     # Samples do not lie in the middle of their cells; the fit knows where they lie, and so must its picture.
-    weight, to_x, to_y = np.asarray(block.stack.moments)[:3]
-    has = weight > 0.0
-    off_x, off_y = (np.divide(moment, weight, out=np.zeros(values.shape), where=has) for moment in (to_x, to_y))
-    dx, dy = x + off_x * size[0] + table.x[row], y[:, None] + off_y * size[1] + table.y[row]
-    along = (dx * math.cos(turn) + dy * math.sin(turn)) * _PER_SIGMA / table.fwhm_major[row]
-    across = (dy * math.cos(turn) - dx * math.sin(turn)) * _PER_SIGMA / table.fwhm_minor[row]
-    model = table.level[row] + table.amplitude[row] * np.exp(-0.5 * (along**2 + across**2))
+    model = table.level[row] + table.amplitude[row] * np.sum(_gaussian(CellPlaces(block), found, row), axis=0)
     extent = (
         float(x[0] - 0.5 * size[0]),
         float(x[-1] + 0.5 * size[0]),
@@ -276,4 +321,12 @@ def page_of(found: BeamMap, number: int) -> PixelPage | None:
         ("noise", f"{table.extra['noise'].values[row]:.4g} {table.unit}"),
         ("chi2 / dof", f"{table.chi2[row]:.0f} / {table.dof[row]}"),
     )
-    return PixelPage(number=number, image=values, model=model, extent=extent, facts=facts)
+    return PixelPage(
+        number=number,
+        image=values,
+        model=model,
+        extent=extent,
+        centre=(-float(table.x[row]), -float(table.y[row])),
+        unit=table.unit,
+        facts=facts,
+    )

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pixtrace._plotdata_beammap import cut_out, displacement, gallery_pixels, mean_beam, page_of
+from pixtrace._plotdata_beammap import cut_out, cut_out_side, displacement, gallery_pixels, mean_beam, page_of
 from pixtrace.exceptions import ParameterError
 from pixtrace.plots import new_figure, style
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
     from pixtrace.scan.beam_map import BeamMap
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["gallery_figure", "geometry_figure", "histogram_figure", "mean_beam_figure", "pixel_figure"]
 
 _INK, _SOFT, _FAINT, _ACCENT, _BAD = "#1f2937", "#6b7280", "#c4c9d1", "#0f766e", "#dc2626"
+_MISSING = {"magma": "#334155", "RdBu_r": "#9ca3af"}  # cells without data, not to be taken for faint or bright ones
+_MARKS = ("x", "+", "^", "v", "D", "*", ".")  # of pixels that were not measured, by reason
 
 
 def geometry_figure(found: BeamMap) -> Figure:
@@ -46,12 +50,14 @@ def geometry_figure(found: BeamMap) -> Figure:
     away = displacement(found)
     seen = nominal + away
     with style():
-        figure = new_figure((8.6, 7.8))
-        axes = figure.add_axes((0.09, 0.09, 0.77, 0.85))
+        figure = new_figure((8.6, 8.4))
+        axes = figure.add_axes((0.09, 0.155, 0.77, 0.79))
         size = _marker_size(nominal)
         axes.plot(*nominal[:, good], "s", ms=size, mfc="none", mec=_FAINT, mew=0.6, label="nominal")
-        bad = ~good
-        axes.plot(*nominal[:, bad], "x", ms=0.7 * size, color=_BAD, mew=0.9, label=f"not measured ({bad.sum()})")
+        for (reason, rows), mark in zip(_by_reason(found), _MARKS, strict=False):
+            axes.plot(
+                *nominal[:, rows], mark, ms=0.7 * size, mec=_BAD, mfc="none", mew=0.9, label=f"{reason} ({rows.size})"
+            )
         if good.any():
             axes.plot(
                 np.stack([nominal[0, good], seen[0, good]]),
@@ -63,15 +69,25 @@ def geometry_figure(found: BeamMap) -> Figure:
                 seen[0, good], seen[1, good], c=table.coupling[good], s=0.5 * size**2, cmap="viridis", zorder=3
             )
             box = axes.get_position()
-            bar = figure.colorbar(dots, cax=figure.add_axes((box.x1 + 0.015, box.y0, 0.018, box.height)))
-            bar.set_label("coupling")
-            bar.outline.set_visible(False)
+            _colour_bar(figure, dots, (box.x1 + 0.015, box.y0, 0.018, box.height), "coupling")
         rms = float(np.sqrt(np.nanmean(away[:, good] ** 2))) if good.any() else math.nan
         title = f"{found.n_good} of {table.n_pixels} pixels measured"
         axes.set_title(title + (f"; off nominal by {rms:.2f} arcsec rms in each axis" if good.any() else ""))
         _focal_plane(axes)
-        axes.legend(loc="upper right", bbox_to_anchor=(1.0, -0.045), ncols=2, borderaxespad=0.0)
+        axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.075), ncols=3, borderaxespad=0.0, labelspacing=0.9)
     return figure
+
+
+def _by_reason(found: BeamMap) -> list[tuple[str, npt.NDArray[np.int64]]]:
+    """Return why pixels were not measured, and which; no more reasons than there are marks."""
+    rows = np.flatnonzero(~found.is_good)
+    of_row = np.array([found.reason(int(row)).partition(";")[0] for row in rows])
+    names = list(dict.fromkeys(reason.partition(";")[0] for reason in found.reasons))
+    groups = [(name, rows[of_row == name]) for name in names]
+    if len(groups) <= len(_MARKS):
+        return groups
+    head, rest = groups[: len(_MARKS) - 1], groups[len(_MARKS) - 1 :]
+    return [*head, ("other reasons", np.concatenate([some for _, some in rest]))]
 
 
 def gallery_figure(found: BeamMap) -> Figure:
@@ -92,12 +108,16 @@ def gallery_figure(found: BeamMap) -> Figure:
     n_rows = max(1, math.ceil(rows.size / n_columns))
     with style():
         figure = new_figure((1.15 * n_columns + 0.4, 1.28 * n_rows + 0.7))
-        figure.suptitle("Beams of single pixels", x=0.02, ha="left", fontweight="bold")
+        shown = "all" if rows.size == found.n_good else f"{rows.size} of {found.n_good}"
+        title = f"Beams of {shown} pixels, each in units of its height"
+        if rows.size:
+            title += f"; {cut_out_side(found):.0f} arcsec a side"
+        figure.suptitle(title, x=0.02, ha="left", fontsize=10)
         for k, row in enumerate(rows):
             axes = figure.add_subplot(n_rows, n_columns, k + 1)
             image = cut_out(found, int(row))
             if image is not None:
-                axes.imshow(image, origin="lower", cmap="magma", vmin=-0.05, vmax=1.0, interpolation="nearest")
+                axes.imshow(image, origin="lower", cmap=_colours("magma"), vmin=-0.05, vmax=1.0)
             axes.set_title(str(found.table.fixed_index[row]), fontsize=7, fontweight="normal", pad=2, loc="center")
             axes.set_xticks([])
             axes.set_yticks([])
@@ -128,22 +148,24 @@ def mean_beam_figure(found: BeamMap) -> Figure:
             return figure
         axes = figure.add_axes((0.06, 0.13, 0.37, 0.76))
         extent = (-beam.half, beam.half, -beam.half, beam.half)
-        axes.imshow(beam.image, origin="lower", cmap="magma", extent=extent, vmin=-0.02, vmax=1.0)
-        levels = (0.1, 0.5, 0.9)
-        axes.contour(beam.image, levels=levels, extent=extent, colors="white", linewidths=0.7)
-        axes.set_title("Mean beam (10, 50, 90 %)")
+        axes.imshow(beam.image, origin="lower", cmap=_colours("magma"), extent=extent, vmin=-0.02, vmax=1.0)
+        axes.contour(beam.image, levels=(0.1, 0.5, 0.9), extent=extent, colors="white", linewidths=0.7)
+        axes.set_title("Mean beam (10, 50, 90 % of the peak)")
         _focal_plane(axes)
-        axes = figure.add_axes((0.53, 0.13, 0.45, 0.76))
-        smooth = np.linspace(0.0, beam.half, 200)
-        axes.plot(
-            smooth, np.exp(-4.0 * math.log(2.0) * (smooth / beam.fwhm) ** 2), color=_BAD, lw=1.2, label="Gaussian"
-        )
-        axes.errorbar(beam.radius, beam.profile, beam.scatter, fmt="o", ms=3.5, color=_INK, lw=0.9, label="mean beam")
+        axes = figure.add_axes((0.53, 0.37, 0.45, 0.52))
+        below = figure.add_axes((0.53, 0.13, 0.45, 0.2), sharex=axes)
+        smooth = np.linspace(0.0, float(beam.radius[-1]), 300)
+        axes.plot(smooth, beam.gaussian(smooth), color=_BAD, lw=1.2, label="Gaussian of the median width")
+        axes.errorbar(beam.radius, beam.profile, beam.scatter, fmt="o", ms=3, color=_INK, lw=0.9, label="mean of beams")
         axes.axhline(0.0, color=_FAINT, lw=0.8)
         axes.set_title(f"Profile; FWHM {beam.fwhm:.2f} arcsec")
-        axes.set_xlabel("distance from the centre [arcsec]")
         axes.set_ylabel("relative to the peak")
+        axes.tick_params(labelbottom=False)
         axes.legend()
+        below.plot(beam.radius, 100.0 * (beam.profile - beam.gaussian(beam.radius)), "o", ms=3, color=_INK)
+        below.axhline(0.0, color=_BAD, lw=1.0)
+        below.set_xlabel("distance from the centre [arcsec]")
+        below.set_ylabel("difference\n[% of the peak]")
     return figure
 
 
@@ -166,13 +188,15 @@ def histogram_figure(found: BeamMap) -> Figure:
         (extra["beam_fwhm"].values[good], "FWHM of the beam [arcsec]"),
         (table.coupling[good], "coupling"),
         (extra["noise"].values[good], f"noise of a sample [{table.unit}]"),
-        (extra["sensitivity"].values[good], f"sensitivity [{extra['sensitivity'].unit}]"),
+        (extra["sensitivity"].values[good], f"sensitivity [{_in_print(extra['sensitivity'].unit)}]"),
     )
     with style():
         figure = new_figure((11.0, 3.2))
         for k, (values, name) in enumerate(panels):
             axes = figure.add_subplot(1, 4, k + 1)
             _histogram(axes, values, name)
+            if k == 0:
+                axes.set_ylabel("pixels")
         figure.subplots_adjust(left=0.05, right=0.985, bottom=0.17, top=0.88, wspace=0.25)
     return figure
 
@@ -221,20 +245,18 @@ def pixel_figure(found: BeamMap, number: int) -> Figure:
     low = float(np.nanquantile(page.image, 0.02)) if np.isfinite(page.image).any() else 0.0
     spread = 4.0 * float(np.nanstd(rest)) if np.isfinite(rest).any() else 1.0
     with style():
-        from matplotlib import colormaps
-
-        figure = new_figure((12.0, 4.6))
+        figure = new_figure((12.4, 4.6))
         panels: tuple[tuple[npt.NDArray[Any], str, str, float, float], ...] = (
             (page.image, "Map", "magma", low, high),
             (page.model, "Gaussian", "magma", low, high),
             (rest, "Map minus Gaussian", "RdBu_r", -spread, spread),
         )
         for k, (plane, title, colours, least, most) in enumerate(panels):
-            axes = figure.add_axes((0.05 + 0.325 * k, 0.2, 0.27, 0.66))
+            axes = figure.add_axes((0.05 + 0.325 * k, 0.2, 0.25, 0.66))
             shown = axes.imshow(
                 plane,
                 origin="lower",
-                cmap=colormaps[colours].with_extremes(bad=_FAINT),
+                cmap=_colours(colours),
                 vmin=least,
                 vmax=most,
                 extent=page.extent,
@@ -242,14 +264,36 @@ def pixel_figure(found: BeamMap, number: int) -> Figure:
             )
             axes.set_title(title)
             _focal_plane(axes)
+            axes.set_xlabel("x of the boresight from the source [arcsec]", labelpad=2)
+            if k == 0:
+                axes.plot(*page.centre, "+", color="#38bdf8", ms=9, mew=1.2)
+            else:
+                axes.set_ylabel("")
             box = axes.get_position()
-            bar = figure.colorbar(shown, cax=figure.add_axes((box.x1 + 0.004, box.y0, 0.007, box.height)))
-            bar.outline.set_visible(False)
-            bar.ax.tick_params(length=2, labelsize=7)
+            _colour_bar(figure, shown, (box.x1 + 0.004, box.y0, 0.007, box.height), page.unit if k != 1 else "")
         figure.suptitle(f"Pixel {page.number}", x=0.02, ha="left", fontweight="bold")
         line = "    ".join(f"{name}: {value}" for name, value in page.facts)
         figure.text(0.5, 0.03, line, ha="center", fontsize=8, color=_SOFT)
     return figure
+
+
+def _colours(name: str) -> Colormap:
+    """Return a colour map that shows what is missing."""
+    from matplotlib import colormaps
+
+    return colormaps[name].with_extremes(bad=_MISSING[name])
+
+
+def _colour_bar(figure: Figure, shown: ScalarMappable, box: tuple[float, float, float, float], label: str) -> None:
+    bar = figure.colorbar(shown, cax=figure.add_axes(box))
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=2, labelsize=7)
+    bar.set_label(label, fontsize=8, labelpad=2)
+
+
+def _in_print(unit: str) -> str:
+    """Return a unit as it is written, not as a FITS file spells it."""
+    return unit.replace("s(1/2)", r"$\sqrt{\mathrm{s}}$")
 
 
 def _focal_plane(axes: Axes) -> None:

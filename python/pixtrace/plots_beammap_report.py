@@ -146,6 +146,7 @@ def headline(found: BeamMap) -> list[tuple[str, str]]:
     error = np.hypot(table.x_error[good], table.y_error[good])
     width, noise = table.extra["beam_fwhm"].values[good], table.extra["noise"].values[good]
     sensitivity = table.extra["sensitivity"]
+    unit = sensitivity.unit.replace("s(1/2)", "s^0.5")
     coupling = table.coupling[good]
     return [
         *numbers,
@@ -156,7 +157,7 @@ def headline(found: BeamMap) -> list[tuple[str, str]]:
         ("median error of a gain", f"{np.median(table.coupling_error[good]):.2%}"),
         ("median signal to noise", f"{np.median(table.snr[good]):.0f}"),
         ("median noise of a sample", f"{np.nanmedian(noise):.4g} {table.unit}"),
-        (f"median sensitivity [{sensitivity.unit}]", f"{np.nanmedian(sensitivity.values[good]):.3g}"),
+        (f"median sensitivity [{unit}]", f"{np.nanmedian(sensitivity.values[good]):.3g}"),
         ("rounds", f"{len(found.records)}{'' if found.is_settled else ', not settled'}"),
     ]
 

@@ -1,8 +1,6 @@
 """``pixtrace beammap`` and the job behind it: products, plans, checkpoints, and what a tired observer reads."""
 
-import errno
 import json
-import os
 import sys
 import tomllib
 from dataclasses import replace
@@ -12,10 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import pixtrace.io.beammap
-import pixtrace.io.beammap_state
-import pixtrace.scan.rounds
 from pixtrace.cli import main
+from pixtrace.cli._beammap_pictures import PICTURES
 from pixtrace.exceptions import FileReadError
 from pixtrace.io.beammap import BeamMapJob
 from pixtrace.io.pixel_table import read_pixel_table
@@ -79,7 +75,22 @@ def test_a_plan_reads_and_writes_nothing(
     assert "16 of 16 channels" in said
     assert "at most 12" in said
     assert "MiB" in said
+    assert [line.split()[-1].removeprefix(f"{tmp_path}/out/simsource.sim-5.") for line in said.splitlines()[4:]] == [
+        *SUFFIXES,
+        "checkpoint.json",
+        *PICTURES,
+        "pixel.N.png",
+        "report.html",
+    ]
+    assert "already" not in said
     assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "simsource.sim-5.rcp").write_text("")
+    assert main(["beammap", str(scan), "-o", str(tmp_path / "out"), "--dry-run", "--no-maps", "--no-plot"]) == 0
+    said = capsys.readouterr().out
+    assert "simsource.sim-5.rcp   (is there already)" in said
+    assert "maps.fits" not in said
+    assert "report.html" not in said
     plan = BeamMapJob([scan]).plan()
     assert plan.n_maps == 16
     assert plan.memory > 16 * 6000 * 10
@@ -139,106 +150,13 @@ def test_all_options_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "rounds.position" in said
 
 
-def test_no_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path / "dark.fits", with_source(amplitude=0.0))
-    assert main(["beammap", str(path), "-o", str(tmp_path / "out"), "--no-plot"]) == 1
-    said = capsys.readouterr()
-    assert "no source was found" in said.err
-    assert "0 of 16 pixels measured" in said.out
-    table = read_pixel_table(tmp_path / "out" / "simsource.sim-5.ecsv")
-    assert not table.is_measured.any()
-    assert read_rcp(tmp_path / "out" / "simsource.sim-5.rcp").fixed_index.size == 0
-
-
-def test_all_channels_dead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    dead = replace(QUIET, array=replace(QUIET.array, dead_fraction=1.0))
-    assert main(["beammap", str(write(tmp_path / "dead.fits", dead)), "-o", str(tmp_path / "out")]) == 1
-    assert "none of the 16 channels can be used" in capsys.readouterr().err
-
-
-def test_scans_of_different_cameras(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    other = write(tmp_path / "other.fits", instrument="another")
-    assert main(["beammap", str(scan), str(other), "-o", str(tmp_path / "out")]) == 1
-    assert "expected scans of the same pixels" in capsys.readouterr().err
-
-
-def test_a_file_that_is_no_scan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "text.fits"
-    path.write_text("this is not FITS")
-    assert main(["beammap", str(path), "-o", str(tmp_path / "out")]) == 1
-    assert str(path) in capsys.readouterr().err
-
-
-def test_a_folder_that_cannot_be_made(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "file").write_text("")
-    assert main(["beammap", str(scan), "-o", str(tmp_path / "file" / "out")]) == 2
-    assert "cannot make the output folder" in capsys.readouterr().err
-
-
-def test_a_folder_that_cannot_be_written(
-    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
-    assert main(["beammap", str(scan), "-o", str(tmp_path)]) == 2
-    assert "it may not be written" in capsys.readouterr().err
-
-
-STAGES = {
-    "reading": (ScanStream, "read"),
-    "rounds": (pixtrace.scan.rounds, "without_strangers"),
-    "fits": (PixelMap, "fit_pixels"),
-    "checkpoint": (pixtrace.io.beammap, "write_state"),
-    "writing": (pixtrace.io.beammap, "write_pixel_table"),
-}
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_ctrl_c_in_each_stage(
-    stage: str, scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(*STAGES[stage], interrupt)
-        assert main(["beammap", str(scan), "-o", str(tmp_path), "--no-plot"]) == 130
-    assert "interrupted; nothing is half-written" in capsys.readouterr().err
-    assert not [name for name in products(tmp_path) if "partial" in name]
-    assert main(["beammap", str(scan), "-o", str(tmp_path), "--resume", "-q", "--no-plot"]) == 0
-    assert {f"simsource.sim-5.{suffix}" for suffix in SUFFIXES} <= set(products(tmp_path))
-
-
-def test_a_resumed_job_ends_as_one_that_was_not_interrupted(
-    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["beammap", str(scan), "--no-maps", "--no-plot", "-O", "rounds.least=4", "-O", "rounds=4", "-o"]
-    assert main([*words, str(tmp_path / "whole")]) == 0
-    write_state = pixtrace.io.beammap_state.write_state
-
-    def stop(path: Path, state: Any, key: str) -> None:
-        write_state(path, state, key)
-        if len(state.records) == 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pixtrace.io.beammap, "write_state", stop)
-        assert main([*words, str(tmp_path / "parts")]) == 130
-    assert "`--resume` goes on" in capsys.readouterr().err
-    assert main([*words, str(tmp_path / "parts"), "--resume", "-v"]) == 0
-    said = capsys.readouterr().err
-    assert "going on after round 2" in said
-    assert "round 2:" not in said
-    one, other = ((tmp_path / name / "simsource.sim-5.ecsv").read_text() for name in ("whole", "parts"))
-    assert one == other
-
-
 def test_a_checkpoint_of_another_job_is_refused(scan: Path, tmp_path: Path) -> None:
     job = BeamMapJob([scan], {"rounds": 1}, tmp_path)
     job.run()
     assert len(json.loads(job.path("checkpoint.json").read_text())["records"]) == 1
     with pytest.raises(FileReadError, match="checkpoint of other scans or options"):
         BeamMapJob([scan], {"grid": 3.0}, tmp_path).run(resume=True)
-    job.path("checkpoint.json").write_text('{"kind": "pixtrace beam map checkpoint", "version": 1}')
+    job.path("checkpoint.json").write_text('{"kind": "pixtrace beam map checkpoint", "version": 2}')
     with pytest.raises(FileReadError, match="cannot read the checkpoint"):
         job.run(resume=True)
     job.path("checkpoint.json").write_text("[]")
@@ -302,15 +220,3 @@ def test_what_nobody_thought_of_is_one_line(
     said = capsys.readouterr().err
     assert "unexpected RuntimeError: out of luck" in said
     assert "Traceback" not in said
-
-
-def test_a_full_disk(
-    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(self: Path, *_: Any, **__: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
-
-    monkeypatch.setattr(Path, "write_text", full)
-    assert main(["beammap", str(scan), "-o", str(tmp_path)]) == 1
-    assert "the disk is full" in capsys.readouterr().err
-    assert products(tmp_path) == []

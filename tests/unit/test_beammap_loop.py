@@ -161,7 +161,7 @@ def test_the_source_goes_out_and_comes_back(dtype: Any) -> None:
     assert not data[:, 1:].any()
     assert not flag[:, 1:].any()
     np.testing.assert_array_equal(flag[:, 0] != 0, np.abs(offset[0] - 5.0) < 10.0)
-    source.subtract(data, sign=-1.0)
+    source.put_back(data)
     np.testing.assert_allclose(data, 0.0, atol=1e-6)
 
 

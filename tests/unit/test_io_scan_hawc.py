@@ -255,6 +255,14 @@ class TestVariants:
         np.testing.assert_array_equal(scan.read(), open_hawc(written).read())
         np.testing.assert_allclose(scan.frames.offset, open_hawc(written).frames.offset, atol=1e-9)
 
+    def test_the_configuration_may_be_missing(self, written: Path, tmp_path: Path) -> None:
+        def forget(hdus: Hdus) -> None:
+            assert hdus[1].name == "CONFIGURATION"
+            del hdus[1]
+
+        path = changed(written, tmp_path / "bare.fits", forget)
+        np.testing.assert_array_equal(open_hawc(path).read(), open_hawc(written).read())
+
     def test_flagged_frames_are_not_valid(self, written: Path, tmp_path: Path) -> None:
         def flag(column: Any) -> None:
             column[[3, 7, 9]] = [1, 2, 3]

@@ -20,6 +20,7 @@ from pixtrace.scan import (
     fit_timestreams,
 )
 from pixtrace.simulate import ArrayLayout, ScanNoise, ScanParams, ScanSource, SimulatedScan, simulate_scan
+from tests.unit.test_threads_and_signals import interrupted_after
 
 DT = 1.0 / 203.25
 WHITE = 12.0
@@ -163,6 +164,14 @@ class TestCleaning:
             np.testing.assert_array_equal(found.mode_gains, results[0][2].mode_gains)
             np.testing.assert_array_equal(found.channel_variance, results[0][2].channel_variance)
 
+    def test_an_interrupt_ends_it(self) -> None:
+        scan = spoiled()
+        with interrupted_after(0.2), pytest.raises(KeyboardInterrupt):  # noqa: PT012  (however often it takes)
+            while True:
+                clean(
+                    scan, np.tile(scan.data, (3, 1)), valid_frames=np.ones(3 * len(scan.data), dtype=bool), n_threads=1
+                )
+
     def test_missing_samples_stay_missing(self) -> None:
         scan = spoiled()
         data = scan.data[:2000].copy()
@@ -291,6 +300,12 @@ class TestTimestreamFit:
         np.testing.assert_allclose(np.median(found.error("x") / bound), 1.0, atol=0.03)
         assert abs(np.mean(found.amplitude) / 1500.0 - 1.0) < 0.001
         assert not (found.flags & int(FitFlag.NOT_FOUND)).any()
+
+    def test_an_interrupt_ends_it(self) -> None:
+        with interrupted_after(0.2), pytest.raises(KeyboardInterrupt):  # noqa: PT012  (however often it takes)
+            while True:
+                fit(rough(), n_threads=1)
+        assert np.isfinite(fit(rough()).amplitude).all()  # and the next call is as good as ever
 
     def test_threads_layout_and_order_change_nothing(self) -> None:
         reference = fit(rough(), n_threads=1)

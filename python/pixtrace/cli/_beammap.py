@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from pixtrace.cli._exit import Exit
 from pixtrace.cli._options import read_toml
 from pixtrace.cli._run import describe
-from pixtrace.exceptions import ConfigError, ParameterError, PixtraceError
+from pixtrace.exceptions import ConfigError, OutputError, ParameterError, PixtraceError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
     from pixtrace.cli._terminal import Terminal
-    from pixtrace.io.beammap import BeamMapJob, BeamMapPlan
+    from pixtrace.io.beammap import BeamMapJob
     from pixtrace.scan import BeamMap
 
 __all__ = ["BeamMapOptions", "beammap", "summary"]
@@ -181,7 +181,7 @@ def beammap(files: Sequence[str], options: BeamMapOptions, terminal: Terminal) -
     except PixtraceError as error:
         return _failed(error)
     if options.dry_run:
-        terminal.say(_plan_in_words(job.plan()))
+        terminal.say(_plan_in_words(job, options))
         return Exit.OK
     job.prepare(overwrite=options.overwrite, resume=options.resume)
     try:
@@ -191,11 +191,13 @@ def beammap(files: Sequence[str], options: BeamMapOptions, terminal: Terminal) -
             found = job.run(resume=options.resume, progress=progress, n_threads=options.threads)
             written = _write(job, found, options, progress)
     except (KeyboardInterrupt, SystemExit):
-        if job.path("checkpoint.json").exists():
-            _log.error("stopped; `--resume` goes on after the last complete round")
+        _say_how_to_go_on(job)
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is said in a line and not in a traceback
-        return _failed(error)
+        outcome = _failed(error)
+        if isinstance(error, OutputError):
+            _say_how_to_go_on(job)
+        return outcome
     for path in written:
         _log.info("wrote %s", path)
     shown = job.path("report.html" if options.plot else "ecsv")
@@ -222,6 +224,12 @@ def _write(job: BeamMapJob, found: BeamMap, options: BeamMapOptions, progress: A
     if progress is not None:
         progress("writing", 1, 1)
     return written
+
+
+def _say_how_to_go_on(job: BeamMapJob) -> None:
+    """Tell whoever was stopped, if there is anything to go on from."""
+    if job.path("checkpoint.json").exists():
+        _log.error("stopped; with `--resume` the same command goes on after the last complete round")
 
 
 def _failed(error: Exception) -> Exit:
@@ -259,11 +267,20 @@ def summary(found: BeamMap) -> str:
     )
 
 
-def _plan_in_words(plan: BeamMapPlan) -> str:
+def _plan_in_words(job: BeamMapJob, options: BeamMapOptions) -> str:
     """Return what would be done."""
+    plan = job.plan()
     lines = [*plan.scans]
     lines.append(f"maps       {plan.n_maps} of {plan.shape[1]} x {plan.shape[0]} cells of {plan.cell:.3g} arcsec")
     lines.append(f"rounds     at most {plan.rounds}")
     lines.append(f"memory     at most {plan.memory / 2**20:.0f} MiB")
-    lines += [f"{'files' if k == 0 else '':<10} {path}" for k, path in enumerate(plan.files)]
+    files = [path for path in plan.files if options.maps or not path.name.endswith(".maps.fits")]
+    files.append(job.path("checkpoint.json"))
+    if options.plot:
+        from pixtrace.cli._beammap_pictures import PICTURES
+
+        files += [job.path(suffix) for suffix in (*PICTURES, "pixel.N.png", "report.html")]
+    for k, path in enumerate(files):
+        there = "   (is there already)" if path.exists() else ""
+        lines.append(f"{'files' if k == 0 else '':<10} {path}{there}")
     return "\n".join(lines)

@@ -201,7 +201,7 @@ def _add_beammap(commands: Any) -> None:  # noqa: ANN401 - argparse does not nam
     switch = argparse.BooleanOptionalAction
     beammap = commands.add_parser(
         "beammap",
-        help="positions and gains of detector pixels from scans of a demo or planet",
+        help="positions and gains of detector pixels from scans of a star or planet",
         description=(
             "Make a map of the source for every detector pixel, and from where and how high it stands there\n"
             "positions and gains: .rcp, ECSV with errors and flags, and all maps as FITS."

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["fingerprint", "read_state", "write_state"]
 
 _KIND = "pixtrace beam map checkpoint"
-_VERSION = 1
+_VERSION = 2
 _WHOLE = {"fixed_index", "flag", "dof", "n_cells"}
 #: Options that do not change what a round does: another number of rounds may be asked for when a job goes on.
 _FREE = {"rounds", "rounds.least", "rounds.position", "rounds.gain", "jobs", "outpath", "name", "source.flux"}
@@ -81,6 +81,9 @@ def write_state(path: Path, state: LoopState, key: str) -> None:
         "version": _VERSION,
         "job": key,
         "shift": np.asarray(state.shift).tolist(),
+        "misfit": state.misfit,
+        "misfit_before": state.misfit_before,
+        "shift_before": np.asarray(state.shift_before).tolist(),
         "is_settled": state.is_settled,
         "records": [asdict(record) for record in state.records],
         "fits": [_as_lists(fits) for fits in state.fits],
@@ -140,6 +143,9 @@ def _as_state(content: Any) -> LoopState:  # noqa: ANN401 - as it comes from JSO
         fits=_as_fits(content["fits"]),
         before=_as_fits(content["before"]),
         shift=np.asarray(content["shift"], dtype=np.float64).reshape(-1, 2),
+        misfit=[float(value) for value in content["misfit"]],
+        misfit_before=[float(value) for value in content["misfit_before"]],
+        shift_before=np.asarray(content["shift_before"], dtype=np.float64).reshape(-1, 2),
         records=[RoundRecord(**record) for record in content["records"]],
         is_settled=bool(content["is_settled"]),
     )

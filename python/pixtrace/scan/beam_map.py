@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from pixtrace.scan.disc import deconvolve_disc
 from pixtrace.scan.flags import FIT_FLAG_MEANINGS, ChannelFlag, FitFlag
 from pixtrace.scan.pixel_results import apply_fits, relative_peaks
 from pixtrace.scan.tables import ExtraColumn, PixelTable
+from pixtrace.scan.unseen import would_have_seen, would_look_past
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,11 +76,32 @@ class BeamMap:
     def reasons(self) -> dict[str, int]:
         """Why pixels were not measured: a few words, and how many; most frequent first."""
         counts: dict[str, int] = {}
-        channel = self.table.extra["channel_flag"].values
-        for flag, bits in zip(self.table.flag[~self.is_good], channel[~self.is_good], strict=True):
-            reason = _reason(int(flag), int(bits))
+        for row in np.flatnonzero(~self.is_good):
+            reason = self.reason(int(row))
             counts[reason] = counts.get(reason, 0) + 1
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+    def reason(self, row: int) -> str:
+        """Return why a pixel was not measured, the deepest cause alone; empty if it was.
+
+        Parameters
+        ----------
+        row : int
+            Row of the table.
+
+        Returns
+        -------
+        str
+            A few words.
+        """
+        if self.is_good[row]:
+            return ""
+        channel = int(self.table.extra["channel_flag"].values[row])
+        if channel & int(ChannelFlag.SENSITIVITY | ChannelFlag.DEAD) == int(ChannelFlag.SENSITIVITY):
+            noise = self.table.extra["noise"].values
+            usual = np.nanmedian(noise[self.is_good]) if self.n_good else math.inf
+            return "too quiet" if noise[row] < usual else "too noisy"
+        return _reason(int(self.table.flag[row]), channel)
 
     @property
     def problem(self) -> str:
@@ -118,7 +140,7 @@ _CHANNEL_REASONS = {
     ChannelFlag.BLIND: "blind channel",
     ChannelFlag.DEAD: "dead channel",
     ChannelFlag.DISCARD: "left out by request",
-    ChannelFlag.SENSITIVITY: "too noisy",
+    ChannelFlag.SENSITIVITY: "noise out of line",
     ChannelFlag.SPIKY: "too many glitches",
     ChannelFlag.OSCILLATING: "oscillates",
     ChannelFlag.GAIN: "gain out of line",
@@ -131,9 +153,9 @@ _FIT_ORDER = (
     FitFlag.NO_MAP,
     FitFlag.NO_DATA,
     FitFlag.TOO_FEW_CELLS,
+    FitFlag.OUTSIDE,
     FitFlag.DEGENERATE,
     FitFlag.NOT_CONVERGED,
-    FitFlag.OUTSIDE,
     FitFlag.WRONG_SIGN,
     FitFlag.NOT_SIGNIFICANT,
     FitFlag.WIDTH_AT_LIMIT,
@@ -162,6 +184,7 @@ def make_beam_map(model: PixelMap, parts: Sequence[Part], state: LoopState) -> B
     """
     fits, n_found = combine_fits(state.fits)
     table = _Channels(parts)
+    fits = _with_unseen(model, table, fits)
     result = BeamMap(
         table=_table(model, table, fits, n_found),
         maps=model,
@@ -176,9 +199,23 @@ def make_beam_map(model: PixelMap, parts: Sequence[Part], state: LoopState) -> B
     return result
 
 
-def _some(fits: PixelFits, keep: npt.NDArray[np.bool_]) -> PixelFits:
-    from dataclasses import fields, replace
+def _with_unseen(model: PixelMap, channels: _Channels, fits: PixelFits) -> PixelFits:
+    """Mark pixels without a source: those that look past the scan, and those that are blind."""
+    block = model.need_block()
+    at = np.searchsorted(channels.fixed_index, fits.fixed_index)
+    coverage = np.asarray(block.stack.moments)[0] > 0.0
+    past = would_look_past(fits, channels.nominal[:, at], block.grid, coverage)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        noise = channels.noise[at] / channels.used[at]
+    significance = float(setting(model.configuration, "pointing.significance"))
+    outside = (fits.flag & int(FitFlag.OUTSIDE | FitFlag.AT_EDGE)) != 0
+    blind = would_have_seen(fits, noise, significance) & ~past & ~outside & (channels.flag[at] == 0)
+    blind &= (fits.flag & int(FitFlag.OUT_OF_LINE)) == 0
+    channels.flag[at[blind]] |= int(ChannelFlag.BLIND)
+    return replace(fits, flag=fits.flag | np.where(past, int(FitFlag.OUTSIDE), 0))
 
+
+def _some(fits: PixelFits, keep: npt.NDArray[np.bool_]) -> PixelFits:
     return replace(fits, **{f.name: getattr(fits, f.name)[keep] for f in fields(fits) if f.name != "method"})
 
 
@@ -194,7 +231,7 @@ class _Channels:
         self.gain, self.used = np.ones(n), np.ones(n)
         self.nominal = np.zeros((2, n))
         flags = np.full((len(tables), n), -1, dtype=np.int64)
-        variance, counts = np.zeros(n), np.zeros(n)
+        variance, counts = np.zeros((2, n)), np.zeros((2, n))  # of flagged channels, of those without flags
         self.interval = float(parts[0].scan.info.sampling_interval)
         for k, table in reversed(list(enumerate(tables))):
             at = np.searchsorted(numbers, table.fixed_index)
@@ -204,14 +241,16 @@ class _Channels:
             self.nominal[:, at] = plain(parts[k].scan.channels.nominal_position, "arcsec", "position")
             flags[k, at] = parts[k].channel_flag
             found = parts[k].variance
-            good = (flags[k, at] == 0) & (found > 0)
-            variance[at[good]] += found[good]
-            counts[at[good]] += 1.0
+            known = found > 0
+            kind = (flags[k, at] == 0).astype(np.int64)
+            variance[kind[known], at[known]] += found[known]
+            counts[kind[known], at[known]] += 1.0
         seen = flags >= 0
         usable = ((flags == 0) & seen).any(axis=0)
         self.flag = np.where(usable, 0, np.bitwise_or.reduce(np.where(seen, flags, 0), axis=0))
         with np.errstate(invalid="ignore", divide="ignore"):
-            self.noise = np.sqrt(np.where(counts > 0, variance / counts, np.nan))
+            flagged, good = np.sqrt(np.where(counts > 0, variance / counts, np.nan))
+        self.noise = np.where(np.isfinite(good), good, flagged)
 
 
 def _table(model: PixelMap, channels: _Channels, fits: PixelFits, n_found: npt.NDArray[np.int64]) -> PixelTable:

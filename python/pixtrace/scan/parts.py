@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Part", "make_parts"]
 
+_TOLERANCE = 3.0  # times the misfit: samples on the source that differ by less are no glitches
+
 
 class Part:
     """One integration, and a copy of its signals that can be cleaned.
@@ -44,6 +46,8 @@ class Part:
         The same with cleaned signals, flags and variances of the last cleaning, of the channels in `columns` alone.
     columns : ndarray of int64
         The channels that can see a source and are not dead, by their places in the scan.
+    misfit : float
+        Part of the source by which it differs from the Gaussians that were fitted in the round before.
     """
 
     def __init__(self, scan: Scan, integration: Integration) -> None:
@@ -60,6 +64,7 @@ class Part:
         data: Any = np.empty(shape, dtype=self.raw.data.dtype)
         self._data: FloatArray = data
         self._sample_flag = np.zeros(shape, dtype=np.uint8)
+        self.misfit = 0.0
 
     @property
     def channel_flag(self) -> npt.NDArray[np.int64]:
@@ -138,7 +143,7 @@ class Part:
             signal.subtract(data, flags, blank_fwhm=float(setting(self.scan.configuration, "rounds.blank")))
         clean_integration(self.working, fwhm, is_subtracted=signal is not None, n_threads=n_threads)
         if signal is not None:
-            signal.subtract(data, sign=-1.0)
+            signal.put_back(data, flags, tolerance=_TOLERANCE * self.misfit)
 
     def look_up(self, model: PixelMap) -> None:
         """Find the cells under the frames, and leave out frames beyond the map."""

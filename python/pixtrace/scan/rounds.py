@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pixtrace.exceptions import DataError
+from pixtrace.scan.beam_shape import misfit
 from pixtrace.scan.combination import pointing_between, without_strangers
 from pixtrace.scan.configuration import setting
 from pixtrace.scan.disc import fitted_width
@@ -77,6 +78,11 @@ class LoopState:
         What was found in the round before that.
     shift : ndarray of float64, shape (n_parts, 2)
         Pointing of each part against the first [arcsec].
+    misfit : list of float
+        By how much the source differs from a Gaussian in each part, see `beam_shape.misfit`.
+    shift_before : ndarray of float64, shape (n_parts, 2)
+    misfit_before : list of float
+        The same before the last round, with which its maps were made.
     records : list of RoundRecord
         Rounds so far.
     is_settled : bool
@@ -86,6 +92,9 @@ class LoopState:
     fits: list[PixelFits] = field(default_factory=list[PixelFits])
     before: list[PixelFits] = field(default_factory=list[PixelFits])
     shift: Any = None
+    misfit: list[float] = field(default_factory=list[float])
+    shift_before: Any = None
+    misfit_before: list[float] = field(default_factory=list[float])
     records: list[RoundRecord] = field(default_factory=list[RoundRecord])
     is_settled: bool = False
 
@@ -133,10 +142,18 @@ def run_rounds(
     if state.shift is None or len(state.fits) not in {0, len(parts)}:
         state = LoopState(shift=np.zeros((len(parts), 2)))
     say = progress or _silent
+    if _is_over(state, least, most):
+        # It was interrupted after the last round: all that is missing are the maps of that round.
+        say("rounds", len(state.records) - 1, len(state.records))
+        last = LoopState(fits=list(state.before), shift=state.shift_before, misfit=state.misfit_before)
+        _round(model, parts, last, n_threads)
+        say("rounds", len(state.records), len(state.records))
+        return state, parts
     while True:
         number = len(state.records) + 1
         say("rounds", number - 1, most)
         previous = list(state.fits)
+        state.shift_before, state.misfit_before = state.shift.copy(), state.misfit
         state.fits = _round(model, parts, state, n_threads)
         if len(parts) > 1:
             for k in range(1, len(parts)):
@@ -156,10 +173,16 @@ def run_rounds(
         )
         if keep is not None:
             keep(state)
-        if (state.is_settled and number >= least) or number >= most:
+        if _is_over(state, least, most):
             break
     say("rounds", most, most)
     return state, parts
+
+
+def _is_over(state: LoopState, least: int, most: int) -> bool:
+    """Tell whether there is nothing left to be done."""
+    number = len(state.records)
+    return number > 0 and ((state.is_settled and number >= least) or number >= most)
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -168,13 +191,15 @@ def _silent(stage: str, done: int, total: int) -> None:
 
 
 def _round(model: PixelMap, parts: list[Part], state: LoopState, n_threads: int | None) -> list[PixelFits]:
-    """Clean, map and fit all parts once."""
+    """Clean, map and fit all parts once, and note how much the source differs from a Gaussian."""
     model.clear_content()
     model.clear_process_brief()
     expected = expected_width(model)
     found: list[PixelFits] = []
+    misfits: list[float] = []
     alone = len(parts) == 1
     for k, part in enumerate(parts):
+        part.misfit = state.misfit[k] if state.misfit else 0.0
         part.clean(state.fits[k] if state.fits else None, state.shift[k], expected, n_threads)
         part.look_up(model)
         model.add_integration(part.working)
@@ -188,8 +213,10 @@ def _round(model: PixelMap, parts: list[Part], state: LoopState, n_threads: int 
         if bool(setting(model.configuration, "rounds.timestream")):
             fits = without_strangers(refine_fits(part.working, fits, n_threads=n_threads), expected)
         found.append(fits)
+        misfits.append(misfit(own.need_block(), fits))
     if not alone:
         model.process()
+    state.misfit = misfits
     return found
 
 

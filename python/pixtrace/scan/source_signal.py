@@ -15,6 +15,8 @@ import numpy as np
 from pixtrace.scan.flags import SampleFlag
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
     from pixtrace._arrays import FloatArray
@@ -73,7 +75,6 @@ class SourceSignal:
         sample_flag: npt.NDArray[np.uint8] | None = None,
         *,
         blank_fwhm: float = 0.0,
-        sign: float = 1.0,
     ) -> None:
         """Subtract the source, in place, and mark the samples near it.
 
@@ -85,31 +86,68 @@ class SourceSignal:
             Samples within `blank_fwhm` of a source get `SampleFlag.SOURCE_BLANK`.
         blank_fwhm : float, optional
             That distance [FWHM of the source].
-        sign : float, optional
-            -1 adds it.
         """
+        near = np.float32((blank_fwhm * _PER_SIGMA) ** 2)
+        for rows, square in self._blocks(len(data)):
+            if sample_flag is not None and blank_fwhm > 0.0:
+                marks = sample_flag[rows]
+                marks[:, self.columns] |= np.where(square < near, np.uint8(SampleFlag.SOURCE_BLANK), np.uint8(0))
+            self._add(data[rows], self._signal(rows, square, -1.0))
+
+    def put_back(
+        self, data: FloatArray, sample_flag: npt.NDArray[np.uint8] | None = None, *, tolerance: float = 0.0
+    ) -> None:
+        """Add the source again, in place, and forgive what only differs from it because it is no Gaussian.
+
+        Parameters
+        ----------
+        data : ndarray, shape (n_frames, n_channels)
+            Signals; NaN stays NaN.
+        sample_flag : ndarray of uint8, shape (n_frames, n_channels), optional
+            Samples on the source that were taken for glitches are none, if they differ from it by less than
+            `tolerance`.
+        tolerance : float, optional
+            A part of the signal of the source.
+        """
+        for rows, square in self._blocks(len(data)):
+            signal = self._signal(rows, square, 1.0)
+            if sample_flag is not None and tolerance > 0.0:
+                self._forgive(data[rows], sample_flag[rows], np.abs(signal) * np.float32(tolerance))
+            self._add(data[rows], signal)
+
+    def _blocks(self, n_frames: int) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+        """Yield frames, a few at a time, with the squares of their distances from the sources [standard deviations]."""
         if self.columns.size == 0:
             return
-        near = np.float32((blank_fwhm * _PER_SIGMA) ** 2)
         step = max(1, _SAMPLES // self.columns.size)
-        gain = np.where(np.isfinite(self._frame_gain), self._frame_gain, 0.0)
         offset = np.where(np.isfinite(self._offset), self._offset, 1e6)  # nowhere near
-        whole = self.columns.size == data.shape[1]
-        for start in range(0, len(data), step):
+        for start in range(0, n_frames, step):
             rows = slice(start, start + step)
             dx = (offset[0, rows, None] - self._x).astype(np.float32)
             dy = (offset[1, rows, None] - self._y).astype(np.float32)
             square = (dx * self._u[0] + dy * self._u[1]) ** 2
             square += (dx * self._v[0] + dy * self._v[1]) ** 2
-            if sample_flag is not None and blank_fwhm > 0.0:
-                marks = sample_flag[rows]
-                marks[:, self.columns] |= np.where(square < near, np.uint8(SampleFlag.SOURCE_BLANK), np.uint8(0))
-            np.minimum(square, np.float32(2.0 * _FARTHEST), out=square)
-            signal = np.exp(square * np.float32(-0.5))
-            signal *= self._height.astype(np.float32)
-            signal *= (sign * gain[rows, None]).astype(np.float32)
-            block = data[rows]
-            if whole:
-                block -= signal
-            else:
-                block[:, self.columns] -= signal
+            yield rows, square
+
+    def _signal(self, rows: slice, square: npt.NDArray[np.float32], sign: float) -> npt.NDArray[np.float32]:
+        """Return the signal of the source in some frames, times a sign; `square` is overwritten."""
+        gain = np.where(np.isfinite(self._frame_gain[rows]), self._frame_gain[rows], 0.0)
+        np.minimum(square, np.float32(2.0 * _FARTHEST), out=square)
+        signal = np.exp(square * np.float32(-0.5))
+        signal *= self._height.astype(np.float32)
+        signal *= (sign * gain[:, None]).astype(np.float32)
+        return np.asarray(signal)
+
+    def _add(self, block: FloatArray, signal: npt.NDArray[np.float32]) -> None:
+        """Add a signal to some frames."""
+        if self.columns.size == block.shape[1]:
+            block += signal
+        else:
+            block[:, self.columns] += signal
+
+    def _forgive(self, block: FloatArray, marks: npt.NDArray[np.uint8], limit: npt.NDArray[np.float32]) -> None:
+        """Take the marks of glitches away where signals, less the source, are within a limit."""
+        spike = np.uint8(SampleFlag.SPIKE)
+        frame, place = np.nonzero(marks[:, self.columns] & spike)
+        small = np.abs(block[frame, self.columns[place]]) < limit[frame, place]
+        marks[frame[small], self.columns[place[small]]] &= ~spike

@@ -11,6 +11,7 @@ import numpy as np
 from pixtrace._arrays import as_real
 from pixtrace.exceptions import DataError, FileReadError, UnsupportedModeError
 from pixtrace.io.scan.columns import TO_DEGREES, TO_HOURS, TO_SECONDS, frame_columns, named, require_columns
+from pixtrace.io.scan.flux_jumps import without_counted_jumps
 from pixtrace.io.scan.hawc_geometry import hawc_band, hawc_channels, hawc_constants
 from pixtrace.io.scan.raw import DataChunk, ScanStream
 from pixtrace.io.scan.rows import RowFile, unscaled
@@ -151,7 +152,12 @@ class _Reader:
         self._level = np.nan_to_num(first.astype(np.float64)).ravel()
 
     def chunks(self, most: int) -> Iterator[DataChunk]:
-        """Yield the data, at most so many frames at a time."""
+        """Yield the data, at most so many frames at a time, less the jumps that were counted."""
+        for start, data, jumps in without_counted_jumps(self._counted(most)):
+            yield DataChunk(start, data, jumps if jumps is not None and (jumps != jumps[0]).any() else None)
+
+    def _counted(self, most: int) -> Iterator[DataChunk]:
+        """Yield the data as they are, with all counts."""
         start = 0
         for table in self._tables:
             for first in range(0, table.n_rows, most):
@@ -159,8 +165,6 @@ class _Reader:
                 data = np.empty((last - first, self._level.size), dtype=np.float32)
                 jumps = np.empty(data.shape, dtype=np.int16) if self._counts_jumps(table) else None
                 self._fill(table, first, data, jumps)
-                if jumps is not None and not (jumps != jumps[0]).any():
-                    jumps = None
                 yield DataChunk(start + first, data, jumps)
             start += table.n_rows
 

@@ -1,0 +1,123 @@
+"""Maps beside the Gaussians that were fitted to them: what a beam is beyond a Gaussian."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from pixtrace.scan.block import MapBlock
+    from pixtrace.scan.fits import PixelFits
+
+__all__ = ["CellPlaces", "misfit"]
+
+_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
+_CORE, _N_RINGS = 0.75, 8  # FWHM of the source within which a beam is compared with its Gaussian, and in how many rings
+_CLEARLY = 3.0  # standard errors by which it must be another
+_MOST = 300  # pixels that tell enough
+
+
+class CellPlaces:
+    """Where the samples of each cell of the maps lie: their mean, and how they scatter about it.
+
+    Parameters
+    ----------
+    block : MapBlock
+        The maps.
+
+    Attributes
+    ----------
+    x, y : ndarray of float64, shape (n_y, n_x)
+        Mean offset of the samples [arcsec]; the middle of cells without any.
+    """
+
+    def __init__(self, block: MapBlock) -> None:
+        size, reference = block.grid.resolution, block.grid.reference_index
+        n_y, n_x = block.grid.shape
+        moments = np.asarray(block.stack.moments)
+        means = np.zeros((5, n_y, n_x))
+        np.divide(moments[1:], moments[0], out=means, where=moments[0] > 0.0)
+        x, y, xx, xy, yy = means
+        self.x = np.asarray((np.arange(n_x) - reference[0] + x) * size[0])
+        self.y = np.asarray((np.arange(n_y)[:, None] - reference[1] + y) * size[1])
+        self._scatter = (
+            (xx - x**2) * size[0] ** 2,
+            (xy - x * y) * size[0] * size[1],
+            (yy - y**2) * size[1] ** 2,
+        )
+
+    def gaussian(
+        self, centre: tuple[float, float], fwhm: tuple[float, float], angle: float
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return a Gaussian of height 1 where the samples lie, and what their scatter adds to it.
+
+        Parameters
+        ----------
+        centre : (float, float)
+            x and y [arcsec].
+        fwhm : (float, float)
+            Along the major and the minor axis [arcsec].
+        angle : float
+            Of the major axis, from x towards y [deg]; NaN for a round one.
+
+        Returns
+        -------
+        value : ndarray of float64, shape (n_y, n_x)
+            The Gaussian at the mean place of the samples.
+        blur : ndarray of float64, shape (n_y, n_x)
+            Its mean over the samples is `value` and this together, to fourth order in the size of a cell.
+        """
+        turn = math.radians(angle) if math.isfinite(angle) else 0.0
+        dx, dy = self.x - centre[0], self.y - centre[1]
+        major, minor = (_PER_SIGMA / width for width in fwhm)
+        cosine, sine = math.cos(turn), math.sin(turn)
+        along, across = (dx * cosine + dy * sine) * major, (dy * cosine - dx * sine) * minor
+        value = np.exp(-0.5 * (along**2 + across**2))
+        # Half the trace of the covariance of the samples times the second derivatives.
+        xx, xy, yy = self._scatter
+        along_2 = (xx * cosine**2 + 2.0 * xy * cosine * sine + yy * sine**2) * major**2
+        across_2 = (yy * cosine**2 - 2.0 * xy * cosine * sine + xx * sine**2) * minor**2
+        mixed = (xy * (cosine**2 - sine**2) + (yy - xx) * cosine * sine) * major * minor
+        blur = along_2 * (along**2 - 1.0) + across_2 * (across**2 - 1.0) + 2.0 * mixed * along * across
+        return value, 0.5 * value * blur
+
+
+def misfit(block: MapBlock, fits: PixelFits) -> float:
+    """Return by how much beams differ from the Gaussians that were fitted to them, as a part of these.
+
+    The beams of all pixels are laid over each other; what counts is the ring in which they differ most.
+
+    Parameters
+    ----------
+    block : MapBlock
+        The maps, which hold means.
+    fits : PixelFits
+        What was fitted to them, or to their samples.
+
+    Returns
+    -------
+    float
+        The largest difference within three quarters of the width, over the Gaussian there; 0 if it is not clear.
+    """
+    places = CellPlaces(block)
+    sums = np.zeros((2, _N_RINGS))
+    rows = np.flatnonzero(fits.is_found & (fits.peak != 0.0))[:_MOST]
+    for k in rows:
+        row = block.row(int(fits.fixed_index[k]))
+        width = (float(fits.fwhm_major[k]), float(fits.fwhm_minor[k]))
+        value, blur = places.gaussian((float(fits.x[k]), float(fits.y[k])), width, float(fits.angle[k]))
+        distance = np.hypot(places.x - fits.x[k], places.y - fits.y[k]) / math.sqrt(width[0] * width[1])
+        inside = np.asarray(block.stack.valid[row]) & (distance < _CORE)
+        rest = (np.asarray(block.stack.data[row])[inside] - fits.level[k]) / fits.peak[k] - (value + blur)[inside]
+        ring = (distance[inside] * (_N_RINGS / _CORE)).astype(np.int64)
+        # Differences as parts of the Gaussian, each with its weight.
+        weight = np.asarray(block.stack.weight[row])[inside] * fits.peak[k] ** 2 * value[inside]
+        sums += [np.bincount(ring, term, _N_RINGS) for term in (weight * rest, weight * value[inside])]
+    some = sums[1] > 0.0
+    part, error = sums[0, some] / sums[1, some], sums[1, some] ** -0.5
+    clear = np.abs(part) > _CLEARLY * error
+    return float(np.abs(part[clear]).max(initial=0.0))

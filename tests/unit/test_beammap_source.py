@@ -1,0 +1,136 @@
+"""The source in the timestreams: how it is taken out and put back, and what sources that are no Gaussians do."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pixtrace.scan import FitFlag, Reduction, SampleFlag
+from pixtrace.scan.beam_shape import CellPlaces, misfit
+from pixtrace.scan.parts import Part
+from pixtrace.scan.source_signal import SourceSignal
+from pixtrace.simulate import ScanNoise, ScanSource
+from tests.beammaps import QUIET, errors, simulated
+from tests.unit.test_beammap_loop import some_fits
+
+NOISE = ScanNoise(white=12.0, knee=1.0, sky=10.0, glitch_rate=0.02, glitch_size=30.0, jump_rate=0.002, jump_size=50.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lobes(ScanSource):
+    """A Gaussian with a ring of three per cent about it, and a pedestal of one per cent."""
+
+    @property
+    def reach(self) -> float:
+        return 6.0 * self.fwhm
+
+    def profile(self, radius: Any) -> Any:
+        r = np.asarray(radius, dtype=np.float64) / self.fwhm
+
+        def shape(r: Any) -> Any:
+            core, wide = (np.exp(-4.0 * math.log(2.0) * (r / width) ** 2) for width in (1.0, 3.0))
+            return core + 0.03 * np.exp(-0.5 * ((r - 1.6) / 0.25) ** 2) + 0.01 * wide
+
+        return shape(r) / shape(0.0)
+
+    def signal(self, x: Any, y: Any) -> Any:
+        radius = np.sqrt(np.arange(8001.0)) * self.reach / math.sqrt(8000.0)
+        square = np.minimum((x * x + y * y) * np.float32(8000.0 / self.reach**2), np.float32(8000.0))
+        return np.interp(square, np.arange(8001.0), self.amplitude * self.profile(radius)).astype(np.float32)
+
+
+def scanned(source: ScanSource) -> Any:
+    """Return parameters of a scan with all that spoils one."""
+    layout = replace(QUIET.array, n_rows=6, n_columns=6)
+    return replace(QUIET, noise=NOISE, source=source, array=layout)
+
+
+@pytest.mark.parametrize(
+    ("source", "position", "gain"),
+    [
+        (ScanSource(amplitude=10_000.0), 0.006, 0.001),
+        (Lobes(amplitude=10_000.0), 0.04, 0.008),
+        (ScanSource(amplitude=10_000.0, diameter=16.0), 0.04, 0.008),
+    ],
+    ids=["a Gaussian", "a ring about it", "a disc"],
+)
+def test_bright_sources_that_are_no_gaussians(source: ScanSource, position: float, gain: float) -> None:
+    scan, array = simulated(scanned(source), {"rounds": 4})
+    found = Reduction(scans=[scan]).reduce()
+    np.testing.assert_array_equal(found.is_good, array.is_good)
+    away, coupling = errors(found, array)
+    assert away.std() < position
+    assert coupling.std() < gain
+
+
+def test_what_is_no_gaussian_is_no_glitch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same without forgiveness: the core of the source goes away as glitches."""
+    monkeypatch.setattr("pixtrace.scan.parts._TOLERANCE", 0.0)
+    scan, array = simulated(scanned(Lobes(amplitude=10_000.0)), {"rounds": 4})
+    found = Reduction(scans=[scan]).reduce()
+    _, coupling = errors(found, array)
+    assert found.n_good < array.is_good.sum() or coupling.std() > 0.01
+
+
+def test_glitches_are_forgiven_within_a_part_of_the_source() -> None:
+    n = 81
+    offset = np.stack([np.linspace(-40.0, 40.0, n), np.zeros(n)])
+    source = SourceSignal(some_fits(x=[0.0], y=[0.0]), np.array([6, 7]), offset, np.ones(n), np.ones(2))
+    data, flag = np.zeros((n, 2), dtype=np.float32), np.zeros((n, 2), dtype=np.uint8)
+    data[40, 1], data[41, 1], data[60, 1], data[42, 1] = 4.0, 7.0, 4.0, np.nan
+    flag[[40, 41, 42, 60], 1] = SampleFlag.SPIKE | SampleFlag.SOURCE_BLANK
+    flag[40, 0] = SampleFlag.SPIKE
+    source.put_back(data, flag, tolerance=0.05)  # of a height of 100
+    assert flag[40, 1] == SampleFlag.SOURCE_BLANK
+    assert (flag[[41, 42, 60], 1] == SampleFlag.SPIKE | SampleFlag.SOURCE_BLANK).all()
+    assert flag[40, 0] == SampleFlag.SPIKE
+    np.testing.assert_allclose(data[40, 1], 104.0, atol=1e-3)
+
+
+def test_the_misfit_of_a_gaussian_is_nothing_and_that_of_others_is_theirs() -> None:
+    quiet = replace(QUIET, noise=ScanNoise(white=1.0))
+    for source, low, high in (
+        (ScanSource(amplitude=10_000.0), 0.0, 0.001),
+        (Lobes(amplitude=10_000.0), 0.01, 0.03),
+        (ScanSource(amplitude=10_000.0, diameter=16.0), 0.01, 0.06),
+        (ScanSource(amplitude=60.0, diameter=4.0), 0.0, 0.002),
+    ):
+        scan, _ = simulated(replace(quiet, source=source), {"rounds": 2})
+        reduction = Reduction(scans=[scan])
+        reduction.reduce()
+        assert reduction.source is not None
+        fits = reduction.source.fit_pixels()
+        assert low <= misfit(reduction.source.need_block(), fits) <= high
+        none = replace(fits, flag=np.full_like(fits.flag, int(FitFlag.NO_DATA)))
+        assert misfit(reduction.source.need_block(), none) == 0.0
+
+
+def test_the_mean_of_a_gaussian_over_the_samples_of_a_cell() -> None:
+    scan, _ = simulated(replace(QUIET, noise=ScanNoise(white=1.0)), {"rounds": 1, "grid": 3.0})
+    reduction = Reduction(scans=[scan])
+    reduction.reduce()
+    assert reduction.source is not None
+    places = CellPlaces(reduction.source.need_block())
+    value, blur = places.gaussian((1.0, -2.0), (14.0, 10.0), 30.0)
+    frames = scan[0].frames
+    x, y = np.asarray(frames.get_focal_plane_offset().value)
+    part = Part(scan, scan[0])
+    part.working.frames = frames
+    part.look_up(reduction.source)
+    index = np.asarray(frames.map_index)[:, :, 0]
+    turn = math.radians(30.0)
+    u, v = (
+        (x - 1.0) * math.cos(turn) + (y + 2.0) * math.sin(turn),
+        (y + 2.0) * math.cos(turn) - (x - 1.0) * math.sin(turn),
+    )
+    samples = np.exp(-4.0 * math.log(2.0) * ((u / 14.0) ** 2 + (v / 10.0) ** 2))
+    n_compared, counts = 0, np.zeros(places.x.shape)
+    np.add.at(counts, (index[1], index[0]), value[index[1], index[0]] > 0.2)
+    for at in zip(*np.nonzero(counts >= 4.0), strict=True):
+        inside = (index[0] == at[1]) & (index[1] == at[0])
+        n_compared += 1
+        np.testing.assert_allclose(places.x[at], x[inside].mean(), atol=1e-3)
+        np.testing.assert_allclose(value[at] + blur[at], samples[inside].mean(), atol=5e-3)
+    assert n_compared >= 10
