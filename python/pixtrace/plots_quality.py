@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 __all__ = ["columns_figure", "residuals_figure", "slices_figure", "spectra_figure"]
 
 #: Colours of `STATES`.
-_COLOURS: dict[str, str] = dict(zip(STATES, ("#0f766e", "#5eead4", "#f59e0b", "#818cf8", "#dc2626", "#7f1d1d", "#e5e7eb"), strict=True))
+_COLOURS: dict[str, str] = dict(
+    zip(STATES, ("#0f766e", "#5eead4", "#f59e0b", "#818cf8", "#dc2626", "#7f1d1d", "#e5e7eb"), strict=True)
+)
 _OUTSIDE = "#ffffff"
 _LIMIT = 5.0  # errors at the ends of scales
 _CHI2_TICKS = (0.25, 0.5, 1.0, 2.0, 4.0)
