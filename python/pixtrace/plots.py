@@ -10,19 +10,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pixtrace._plot_parts import (
+    AFTER,
+    BEFORE,
+    FAINT,
+    FINE,
+    INK,
+    SPLINE,
+    asinh_norm,
+    colour_bar,
+    headline,
+    name_axes,
+    new_figure,
+    open_frame,
+    show,
+    style,
+)
 from pixtrace._plotdata import Cutouts, Views, as_shown, block_mean, native_residual, profile_of, robust_range
-from pixtrace.exceptions import MissingExtraError
 from pixtrace.io.atomic import atomic_path
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
 
     from pixtrace.simulate import Wiggles
     from pixtrace.trace.image import SpectralImage
@@ -30,24 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["exposure_figure", "headline", "new_figure", "save_figure", "style", "wiggles_figure"]
 
-_INK, _SOFT, _FAINT, _MISSING = "#1f2937", "#6b7280", "#b6bcc6", "#d8dbe0"
-_SPLINE, _FINE = "#dc2626", "#0f766e"
-_BEFORE, _AFTER = "#d9541e", "#0f766e"
-_DPI = 110
-_STYLE: dict[Any, Any] = {  # matplotlib spells the type of its keys out, all 300 of them
-    "font.size": 9.0,
-    "axes.titlesize": 10.0,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlecolor": _INK,
-    "axes.edgecolor": _SOFT,
-    "axes.labelcolor": _INK,
-    "axes.linewidth": 0.8,
-    "xtick.color": _SOFT,
-    "ytick.color": _SOFT,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-}
 _RESIDUAL_LIMIT = 5.0  # standard deviations at the ends of the colour scale
 _OVERVIEW, _WIDE = (320, 760), (400, 760)  # no more pixels than the paper has
 _PERCENT = 100.0
@@ -84,17 +79,17 @@ def exposure_figure(image: SpectralImage, result: OversampledImage, *, title: st
         lower = figure.add_gridspec(
             2, 2, left=0.05, right=0.945, top=0.29, bottom=0.055, wspace=0.17, hspace=0.1, height_ratios=(2.6, 1.0)
         )
-        norm = _asinh_norm(np.where(image.region_map > 0, image.flux, np.nan))
+        norm = asinh_norm(np.where(image.region_map > 0, image.flux, np.nan))
         name = "Trace" if result.factor == 1.0 else f"Trace, oversampled x {result.factor:g}"
         for index, (plane, label) in enumerate(
             ((image.flux, "Flux"), (result.trace_used * as_shown(image, result), f"{name}, where it is used"))
         ):
             axes = figure.add_subplot(overview[index])
-            shown = _show(
+            shown = show(
                 axes, block_mean(plane, _OVERVIEW), norm, (-0.5, image.shape[1] - 0.5, -0.5, image.shape[0] - 0.5)
             )
-            _name_axes(axes, label)
-            _colour_bar(figure, axes, shown)
+            name_axes(axes, label)
+            colour_bar(figure, axes, shown)
             if index == 0 and views.region:
                 _mark(axes, views)
         _draw_cutouts(
@@ -138,8 +133,8 @@ def wiggles_figure(
         matplotlib is not installed.
     """
     spectra = (
-        (wiggles.before, wiggles.rms_before, "before", _BEFORE),
-        (wiggles.after, wiggles.rms_after, f"after oversampling x {factor:g}", _AFTER),
+        (wiggles.before, wiggles.rms_before, "before", BEFORE),
+        (wiggles.after, wiggles.rms_after, f"after oversampling x {factor:g}", AFTER),
     )
     largest = max((rms for _, rms, *_ in spectra if np.isfinite(rms)), default=0.0)
     spread = max(3.2 * _PERCENT * largest, 1.0)
@@ -149,12 +144,12 @@ def wiggles_figure(
         headline(figure, title, subtitle, left=0.07)
         images = figure.add_gridspec(1, 2, left=0.07, right=0.975, top=0.85, bottom=0.625, wspace=0.1)
         curves = figure.add_gridspec(2, 1, left=0.07, right=0.975, top=0.51, bottom=0.075, hspace=0.34)
-        norm = _asinh_norm(native)
+        norm = asinh_norm(native)
         extent = (-0.5, native.shape[1] - 0.5, -0.5, native.shape[0] - 0.5)
         for index, (pixels, label) in enumerate(((native, "Detector pixels"), (fine, f"Oversampled x {factor:g}"))):
             axes = figure.add_subplot(images[index])
-            _show(axes, pixels, norm, extent)
-            _name_axes(axes, label, ylabel="" if index else "row")
+            show(axes, pixels, norm, extent)
+            name_axes(axes, label, ylabel="" if index else "row")
         top: Axes | None = None
         for index, (values, rms, label, colour) in enumerate(spectra):
             axes = figure.add_subplot(curves[index], sharex=top)
@@ -197,29 +192,6 @@ def save_figure(figure: Figure, path: Path, *, overwrite: bool = False) -> Path:
     return path
 
 
-def style() -> AbstractContextManager[None]:
-    """Return the context in which text and lines look like ours; imports matplotlib."""
-    try:
-        from matplotlib import rc_context
-    except ImportError as error:
-        msg = "pictures need matplotlib, which is not installed; install the extra: pip install 'pixtrace[plot]'"
-        raise MissingExtraError(msg) from error
-    return rc_context(_STYLE)
-
-
-def new_figure(size: tuple[float, float]) -> Figure:
-    """Return an empty figure of this size [inches]."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=size, dpi=_DPI, facecolor="white")
-
-
-def headline(figure: Figure, title: str, subtitle: str, *, left: float) -> None:
-    """Write two lines above everything."""
-    figure.text(left, 0.972, title, ha="left", va="center", fontsize=14, fontweight="bold", color=_INK)
-    figure.text(left, 0.942, subtitle, ha="left", va="center", fontsize=9.5, color=_SOFT)
-
-
 def _subtitle(views: Views, result: OversampledImage) -> str:
     """Return what was done, in one line."""
     summary = result.summary
@@ -233,51 +205,6 @@ def _subtitle(views: Views, result: OversampledImage) -> str:
     if views.region:
         words.append(f"below: region {views.region}, column {views.column}")
     return "   ·   ".join(words)
-
-
-def _asinh_norm(plane: npt.NDArray[Any]) -> Normalize:
-    """Return a stretch that shows faint wings and bright cores together."""
-    from matplotlib.colors import AsinhNorm
-
-    low, high, scatter = robust_range(plane)
-    return AsinhNorm(linear_width=3.0 * scatter, vmin=low, vmax=high)
-
-
-def _show(
-    axes: Axes,
-    plane: npt.NDArray[Any],
-    norm: Normalize,
-    extent: tuple[float, float, float, float],
-    colours: str = "magma",
-) -> AxesImage:
-    from matplotlib import colormaps
-
-    colour_map = colormaps[colours].with_extremes(bad=_MISSING)
-    return axes.imshow(
-        np.ma.masked_invalid(plane),
-        norm=norm,
-        cmap=colour_map,
-        extent=extent,
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-    )
-
-
-def _name_axes(axes: Axes, title: str, *, ylabel: str = "row") -> None:
-    axes.set_title(title)
-    axes.set_xlabel("column (dispersion)", labelpad=2)
-    axes.set_ylabel(ylabel, labelpad=2)
-    axes.tick_params(length=2.5)
-
-
-def _colour_bar(figure: Figure, axes: Axes, shown: AxesImage, label: str = "") -> None:
-    box = axes.get_position()
-    bar = figure.colorbar(shown, cax=figure.add_axes((box.x1 + 0.006, box.y0, 0.007, box.height)))
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=2, labelsize=7.5)
-    if label:
-        bar.set_label(label, fontsize=8)
 
 
 def _mark(axes: Axes, views: Views) -> None:
@@ -302,10 +229,10 @@ def _draw_cutouts(figure: Figure, all_axes: list[Axes], cutouts: Cutouts, norm: 
         (cutouts.rest, cutouts.fine_extent, "Flux minus trace", Normalize(-limit, limit), "RdBu_r"),
     )
     for axes, (plane, extent, title, stretch, colours) in zip(all_axes, panels, strict=True):
-        shown = _show(axes, plane, stretch, extent, colours)
-        _name_axes(axes, title, ylabel="row" if axes is all_axes[0] else "")
+        shown = show(axes, plane, stretch, extent, colours)
+        name_axes(axes, title, ylabel="row" if axes is all_axes[0] else "")
         if axes is all_axes[-1]:
-            _colour_bar(figure, axes, shown)
+            colour_bar(figure, axes, shown)
 
 
 def _draw_profile(
@@ -318,15 +245,15 @@ def _draw_profile(
     """Draw data, spline and oversampled pixels of one column, and data minus spline under it."""
     profile = profile_of(image, result, views)
     axes.plot(
-        profile.window_alpha, profile.window_flux, ".", ms=2.2, color=_FAINT, label="neighbouring columns", zorder=1
+        profile.window_alpha, profile.window_flux, ".", ms=2.2, color=FAINT, label="neighbouring columns", zorder=1
     )
     if profile.spline_alpha.size:
-        axes.plot(profile.spline_alpha, profile.spline_flux, color=_SPLINE, lw=1.3, label="spline", zorder=2)
+        axes.plot(profile.spline_alpha, profile.spline_flux, color=SPLINE, lw=1.3, label="spline", zorder=2)
     if result.factor != 1.0:
         axes.plot(
-            profile.fine_alpha, profile.fine_flux, "o", ms=3.2, mfc="white", color=_FINE, label="oversampled", zorder=3
+            profile.fine_alpha, profile.fine_flux, "o", ms=3.2, mfc="white", color=FINE, label="oversampled", zorder=3
         )
-    axes.plot(profile.alpha, profile.flux, "o", ms=5, color=_INK, label="detector pixels", zorder=4)
+    axes.plot(profile.alpha, profile.flux, "o", ms=5, color=INK, label="detector pixels", zorder=4)
     axes.set_title(f"Profile of column {views.column}, region {views.region}")
     axes.set_ylabel("% of column sum")
     axes.tick_params(labelbottom=False)
@@ -337,8 +264,8 @@ def _draw_profile(
         axes.set_ylim(float(shown.min()) - margin, float(shown.max()) + margin)
     axes.legend(loc="upper right")
     residual = profile.flux - profile.model_at
-    below.axhline(0.0, color=_SPLINE, lw=1.0)
-    below.plot(profile.alpha, residual, "o", ms=3.5, color=_INK)
+    below.axhline(0.0, color=SPLINE, lw=1.0)
+    below.plot(profile.alpha, residual, "o", ms=3.5, color=INK)
     limit = float(np.nanmax(np.abs(residual))) if np.isfinite(residual).any() else 0.0
     if limit > 0.0:
         below.set_ylim(-1.25 * limit, 1.25 * limit)
@@ -348,7 +275,7 @@ def _draw_profile(
     for each in (axes, below):
         each.yaxis.set_label_coords(-0.075, 0.5)
     for each in (axes, below):
-        _open_frame(each)
+        open_frame(each)
 
 
 def _draw_residual(
@@ -359,9 +286,9 @@ def _draw_residual(
 
     norm = Normalize(-_RESIDUAL_LIMIT, _RESIDUAL_LIMIT)
     extent = (-0.5, residual.shape[1] - 0.5, views.band.start - 0.5, views.band.stop - 0.5)
-    shown = _show(axes, block_mean(residual, _WIDE), norm, extent, "RdBu_r")
-    _name_axes(axes, f"Residuals: detector pixels minus spline, region {views.region}")
-    _colour_bar(figure, axes, shown, "in units of the error" if of_error else "in robust standard deviations")
+    shown = show(axes, block_mean(residual, _WIDE), norm, extent, "RdBu_r")
+    name_axes(axes, f"Residuals: detector pixels minus spline, region {views.region}")
+    colour_bar(figure, axes, shown, "in units of the error" if of_error else "in robust standard deviations")
 
 
 def _draw_spectrum(
@@ -375,15 +302,10 @@ def _draw_spectrum(
     """Draw a spectrum relative to its median."""
     finite = values[np.isfinite(values)]
     centre = float(np.median(finite)) if finite.size else 1.0
-    axes.axhline(0.0, color=_FAINT, lw=0.8)
+    axes.axhline(0.0, color=FAINT, lw=0.8)
     axes.plot(wavelength, _PERCENT * (values / centre - 1.0), color=colour, lw=1.1)
     axes.set_xlim(wavelength[0], wavelength[-1])
     axes.set_ylabel("off the truth [%]")
     axes.set_title(label[0].upper() + label[1:], color=colour)
     axes.set_title(f"rms {_PERCENT * rms:.2f} %", loc="right", color=colour, fontsize=11, fontweight="bold")
-    _open_frame(axes)
-
-
-def _open_frame(axes: Axes) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    open_frame(axes)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pixtrace._plot_html import Page
 from pixtrace._plotdata_beammap import displacement
 
 if TYPE_CHECKING:
@@ -20,20 +18,6 @@ if TYPE_CHECKING:
     from pixtrace.scan.beam_map import BeamMap
 
 __all__ = ["beammap_report"]
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; max-width: 1100px; margin: 2em auto; padding: 0 1em; }
-h1 { font-size: 1.5em; margin-bottom: 0; } h2 { font-size: 1.1em; margin: 2em 0 .5em; }
-.sub { color: #6b7280; margin-top: .2em; }
-.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 12px; margin: 1.5em 0; }
-.numbers div { border: 1px solid #e5e7eb; border-radius: 8px; padding: .7em 1em; }
-.numbers b { display: block; font-size: 1.45em; font-weight: 600; }
-.numbers span { color: #6b7280; font-size: .87em; }
-table { border-collapse: collapse; } td, th { padding: .2em 1.2em .2em 0; text-align: left; vertical-align: top; }
-th { color: #6b7280; font-weight: 500; } img { max-width: 100%; }
-.problem { border-left: 4px solid #dc2626; background: #fef2f2; padding: .7em 1em; }
-.note { border-left: 4px solid #d97706; background: #fffbeb; padding: .7em 1em; }
-"""
 
 
 def beammap_report(
@@ -66,53 +50,39 @@ def beammap_report(
     """
     meta = found.table.meta
     title = f"Beam map of {meta.get('object') or 'the source'} with {meta.get('instrument') or 'the camera'}"
-    parts = [
-        "<!DOCTYPE html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>{escape(title)}</h1>",
-        f'<p class="sub">{escape("; ".join(_subtitle(found, version)))}</p>',
-    ]
+    page = Page(title, _subtitle(found, version))
     if found.problem:
-        parts.append(f'<p class="problem">{escape(found.problem[:1].upper() + found.problem[1:])}.</p>')
+        page.text(f"{found.problem[:1].upper()}{found.problem[1:]}.", "problem")
     elif not found.is_settled:
         n_moving = found.records[-1].n_found - found.records[-1].n_settled if found.records else 0
-        parts.append(
-            f'<p class="note">{n_moving} pixels still moved by more than the limit in the last round; they are marked '
-            "in the table. More rounds (--rounds) may settle them.</p>"
+        page.text(
+            f"{n_moving} pixels still moved by more than the limit in the last round; they are marked in the table. "
+            "More rounds (--rounds) may settle them.",
+            "note",
         )
-    numbers = "".join(
-        f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for name, value in headline(found)
-    )
-    parts.append(f'<div class="numbers">{numbers}</div>')
-    parts.append("<h2>What was not measured, and why</h2>")
+    page.numbers(headline(found))
+    page.heading("What was not measured, and why")
     reasons = [(str(count), reason) for reason, count in found.reasons.items()]
-    parts.append(_table(("pixels", "reason"), reasons) if reasons else "<p>Every pixel was measured.</p>")
-    for name, figure in figures.items():
-        parts.append(f"<h2>{escape(name)}</h2>")
-        parts.append(f'<img alt="{escape(name)}" src="data:image/png;base64,{_png(figure)}">')
-    parts.append("<h2>Rounds</h2>")
-    parts.append(
-        _table(
-            ("round", "found", "settled", "median step [error]"),
-            [
-                (str(r.number), str(r.n_found), str(r.n_settled), _number(r.largest_step, "{:.2g}"))
-                for r in found.records
-            ],
-        )
+    if reasons:
+        page.table(("pixels", "reason"), reasons)
+    else:
+        page.text("Every pixel was measured.")
+    page.figures(figures)
+    page.heading("Rounds")
+    page.table(
+        ("round", "found", "settled", "median step [error]"),
+        [(str(r.number), str(r.n_found), str(r.n_settled), _number(r.largest_step, "{:.2g}")) for r in found.records],
     )
     if len(found.pointing) > 1:
-        parts.append("<h2>Pointing of the scans against the first [arcsec]</h2>")
+        page.heading("Pointing of the scans against the first [arcsec]")
         rows = [(str(k + 1), f"{x:.3f}", f"{y:.3f}") for k, (x, y) in enumerate(found.pointing)]
-        parts.append(_table(("scan", "x", "y"), rows))
+        page.table(("scan", "x", "y"), rows)
     if options:
-        parts.append("<h2>Options</h2>")
-        parts.append(_table(("option", "value"), [(name, str(value)) for name, value in sorted(options.items())]))
+        page.heading("Options")
+        page.table(("option", "value"), [(name, str(value)) for name, value in sorted(options.items())])
     if files:
-        links = "".join(f'<li><a href="{escape(name)}">{escape(name)}</a></li>' for name in files)
-        parts.append(f"<h2>Files</h2><ul>{links}</ul>")
-    parts.append("</body></html>\n")
-    return "\n".join(parts)
+        page.files(files)
+    return str(page)
 
 
 def _subtitle(found: BeamMap, version: str) -> list[str]:
@@ -164,15 +134,3 @@ def headline(found: BeamMap) -> list[tuple[str, str]]:
 
 def _number(value: float, form: str) -> str:
     return form.format(value) if math.isfinite(value) else "-"
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
-
-
-def _png(figure: Figure) -> str:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    return base64.b64encode(stream.getvalue()).decode("ascii")

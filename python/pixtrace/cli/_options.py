@@ -28,6 +28,8 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "output": (str,),
     "overwrite": (bool,),
     "plot": (bool,),
+    "report": (bool,),
+    "report_png": (bool,),
     "save_intermediate_results": (bool,),
     "preset": (str,),
     "fit_threshold": (float, int),
@@ -60,7 +62,7 @@ class Options:
         Oversampling factor, at least 1.
     output : Path
         Folder to write to.
-    overwrite, plot, save_intermediate_results : bool
+    overwrite, plot, report, report_png, save_intermediate_results : bool
         As on the command line.
     preset : str or None
         Parameters to take instead of the file's own.
@@ -87,6 +89,8 @@ class Options:
     output: Path = field(default_factory=Path)
     overwrite: bool = False
     plot: bool = False
+    report: bool = False
+    report_png: bool = False
     save_intermediate_results: bool = False
     preset: str | None = None
     fit_threshold: float | None = None

@@ -348,6 +348,10 @@ def _add_processing(parser: argparse.ArgumentParser) -> None:
     _add_output(output)
     output.add_argument("--plot", action=switch, help="write a picture beside each result (extra: plot)")
     output.add_argument(
+        "--report", action=switch, help="write beside each result how good it is, in one HTML file (extra: plot)"
+    )
+    output.add_argument("--report-png", action=switch, help="the same, and its pictures as PNG files too")
+    output.add_argument(
         "--save-intermediate-results",
         action=switch,
         help="write the full trace, the linearly interpolated flux and the residual too",

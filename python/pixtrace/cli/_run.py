@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pixtrace.cli._exit import Exit
+from pixtrace.cli._report import Report
 from pixtrace.exceptions import MissingExtraError, OutputError, OutputExistsError, PixtraceError
 
 if TYPE_CHECKING:
@@ -101,11 +102,15 @@ def _check(options: Options) -> None:
         from pixtrace.trace.params import TraceParams
 
         options.params_for(TraceParams.preset(options.preset))
-    if options.plot:
+    drawing = [name for name in ("plot", "report", "report_png") if getattr(options, name)]
+    if drawing:
         from importlib.util import find_spec
 
         if find_spec("matplotlib") is None:
-            msg = "--plot needs matplotlib, which is not installed; install the extra: pip install 'pixtrace[plot]'"
+            msg = (
+                f"--{drawing[0].replace('_', '-')} needs matplotlib, which is not installed; install the extra: pip "
+                "install 'pixtrace[plot]'"
+            )
             raise MissingExtraError(msg)
     try:
         options.output.mkdir(parents=True, exist_ok=True)
@@ -175,6 +180,8 @@ def _process(path: Path, options: Options, terminal: Terminal, written: dict[Pat
         new_target(target, written, overwrite=options.overwrite)
         if options.plot:
             check_output(picture, overwrite=options.overwrite)
+        report = Report(target, options)
+        report.check()
         _log.info("%s: %s, %d image(s)", path, exposure.kind, len(exposure.images))
         results = _oversample(exposure, options, progress)
         _log.info("%s: computed after %.2f s", path, time.perf_counter() - started)
@@ -186,6 +193,8 @@ def _process(path: Path, options: Options, terminal: Terminal, written: dict[Pat
         if options.plot:
             _plot(exposure, results, picture, options)
             _log.info("%s: drew %s", path, picture)
+            files.append(picture)
+        report.write(exposure, results, files)
     return f"{path.name}: {_summary(results)}, {time.perf_counter() - started:.2f} s -> {target}"
 
 

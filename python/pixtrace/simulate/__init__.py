@@ -13,7 +13,8 @@ from pixtrace.simulate.scan_patterns import ScanPattern
 from pixtrace.simulate.scan_scene import ScanSource
 from pixtrace.simulate.scene import Detector, Scene, Spectrum, Star, simulate
 from pixtrace.simulate.scenes import nirspec_ifu, star_in_ifu
-from pixtrace.simulate.wiggles import Wiggles, point_spectrum, wiggles
+from pixtrace.simulate.wiggles import Wiggles, wiggles
+from pixtrace.trace.wiggle import point_spectrum
 
 __all__ = [
     "ArrayLayout",

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pixtrace.exceptions import ParameterError
+from pixtrace.trace.wiggle import point_spectrum
 
 if TYPE_CHECKING:
     from pixtrace.simulate.scene import Scene, Star
 
-__all__ = ["Wiggles", "point_spectrum", "wiggles"]
+__all__ = ["Wiggles", "wiggles"]
 
 _CLIP_SIGMA = 5.0
 _CLIP_ROUNDS = 5
@@ -60,52 +60,6 @@ class Wiggles:
             Standard deviation, outliers clipped; NaN without data.
         """
         return _clipped_std(self.after)
-
-
-def point_spectrum(
-    flux: npt.ArrayLike, alpha: npt.ArrayLike, region_map: npt.ArrayLike, *, region: int, at: float
-) -> npt.NDArray[np.float64]:
-    """Return the spectrum along one row of the rectified slice.
-
-    Each column is interpolated linearly at the same along-slice coordinate; building a cube comes down to that.
-
-    Parameters
-    ----------
-    flux, alpha : array_like of float, shape (n_y, n_x)
-        Image and along-slice coordinate; pixels where either is not finite are left out.
-    region_map : array_like of int, shape (n_y, n_x)
-        Slice numbers.
-    region : int
-        The slice.
-    at : float
-        Along-slice coordinate of the row, in the unit of `alpha`.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_x,)
-        NaN in columns where `at` is not between two finite pixels.
-
-    Raises
-    ------
-    ParameterError
-        The region map does not hold the region.
-    """
-    region_map = np.asarray(region_map)
-    rows = np.flatnonzero((region_map == region).any(axis=1))
-    if not rows.size:
-        msg = f"`region` = {region}; the region map holds no such number"
-        raise ParameterError(msg)
-    cut = slice(rows[0], rows[-1] + 1)
-    values = np.asarray(flux)[cut].astype(np.float64)
-    places = np.where(region_map[cut] == region, np.asarray(alpha, dtype=np.float64)[cut], np.nan)
-    spectrum = np.full(values.shape[1], np.nan)
-    for column in range(len(spectrum)):
-        good = np.isfinite(values[:, column]) & np.isfinite(places[:, column])
-        if good.any():
-            x, y = places[good, column], values[good, column]
-            order = np.argsort(x)
-            spectrum[column] = np.interp(at, x[order], y[order], left=np.nan, right=np.nan)
-    return spectrum
 
 
 def wiggles(scene: Scene, star: Star, flux_os: npt.ArrayLike, factor: float) -> Wiggles:

@@ -15,9 +15,11 @@ from pixtrace.trace.image import SpectralImage
 from pixtrace.trace.model import ColumnTrace, RegionTrace, TraceModel
 from pixtrace.trace.oversample import OversampledFlux, TraceImage, linear_oversample, oversample_flux, trace_image
 from pixtrace.trace.params import PRESETS, TraceParams
+from pixtrace.trace.quality import PullStatistics, RegionQuality, TraceQuality
 from pixtrace.trace.record import RegionRecord
 from pixtrace.trace.result import TraceSummary
 from pixtrace.trace.robust import OversampledErrors, fit_robust, oversample_with_errors
+from pixtrace.trace.wiggle import point_spectrum, profile_peak, smooth_continuum, wiggle_rms
 
 __all__ = [
     "PRESETS",
@@ -27,12 +29,15 @@ __all__ = [
     "OversampledErrors",
     "OversampledFlux",
     "OversampledImage",
+    "PullStatistics",
+    "RegionQuality",
     "RegionRecord",
     "RegionTrace",
     "SpectralImage",
     "TraceImage",
     "TraceModel",
     "TraceParams",
+    "TraceQuality",
     "TraceSummary",
     "apply_model",
     "fit_2d_spline_trace",
@@ -43,5 +48,9 @@ __all__ = [
     "oversample_flux",
     "oversample_image",
     "oversample_with_errors",
+    "point_spectrum",
+    "profile_peak",
+    "smooth_continuum",
     "trace_image",
+    "wiggle_rms",
 ]

@@ -221,6 +221,7 @@ def trace_image_planes(
         full_trace=trace.full_trace,
         model=fitted.model,
         summary=summarise(image, fitted, 0, perf_counter() - start),
+        offset=fitted.offset,
     )
 
 
@@ -341,6 +342,7 @@ def oversample_image(
         residual_flux=planes.residual_flux if intermediate else None,
         model=fitted.model,
         summary=summarise(image, fitted, rest.n_filled, perf_counter() - start),
+        offset=fitted.offset,
     )
 
 

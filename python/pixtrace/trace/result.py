@@ -116,6 +116,9 @@ class OversampledImage:
         The splines.
     summary : TraceSummary
         What was done.
+    offset : float
+        Negative mean of the flux that was taken off before the fit, 0 if the mean was not negative. `flux` and the
+        traces have it again; the splines of `model` do not.
     """
 
     name: str
@@ -135,6 +138,7 @@ class OversampledImage:
     residual_flux: FloatPlane | None = None
     model: TraceModel
     summary: TraceSummary
+    offset: float = 0.0
 
     def __repr__(self) -> str:
         n_y, n_x = self.flux.shape
