@@ -259,6 +259,7 @@ class _StreamArguments(TypedDict):
 
 class _CleaningArguments(TypedDict):
     drift_time: float
+    corners: tuple[float, float] | None
     source_time: float
     despike_level: float | None
     jump_level: float | None
@@ -350,7 +351,7 @@ class MapStack:
         pixels: list[int] | None,
         n_threads: int | None,
         progress: _Progress | None,
-    ) -> tuple[_Float64, _Float64, _Float64, _Int64]: ...
+    ) -> tuple[_Float64, _Float64, _Float64, _Int64, _Float64]: ...
     def find_peaks(self, arguments: _PeakArguments, *, pixels: list[int] | None, n_threads: int | None) -> _Float64: ...
 
 def sample_points(
@@ -386,5 +387,5 @@ def fit_timestreams(
     *,
     n_threads: int | None,
     progress: _Progress | None,
-) -> tuple[_Float64, _Float64, _Float64, _Int64]: ...
+) -> tuple[_Float64, _Float64, _Float64, _Int64, _Float64]: ...
 def gaussian_flags() -> list[tuple[int, str, str]]: ...

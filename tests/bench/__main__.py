@@ -12,11 +12,11 @@ from pathlib import Path
 # One thread for the matrix product that tells the peak rate of a core. Before numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from tests.bench import bounds, command, growth, inputs, measure, report, scan
+from tests.bench import beammap, bounds, command, growth, inputs, measure, report, scan
 from tests.bench.reference import JWST, SOFIA, Reference, environment
 from tests.reference import EXPOSURE, PROJECT, reference_root
 
-PARTS = ("functions", "command", "memory", "growth", "scan")
+PARTS = ("functions", "command", "memory", "growth", "scan", "beammap")
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -38,7 +38,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each measurement (the fits have one)")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
     parser.add_argument("--data", nargs="+", choices=("MRS", "NIRSpec"), default=("MRS", "NIRSpec"))
-    parser.add_argument("--only", default="", help="only functions with this in their name")
+    parser.add_argument("--only", default="", help="only functions or beam maps with this in their name")
     parser.add_argument(
         "--environment", type=Path, default=PROJECT / ".bench-env", help="environment with jwst 3.0.0; made if missing"
     )
@@ -93,10 +93,28 @@ def main(given: Sequence[str] | None = None) -> None:
     options = arguments(given)
     machine = measure.Machine(bounds.peak_flops(), bounds.peak_bandwidth())
     print(report.machine_line(machine))
-    if set(options.parts) != {"scan"}:
+    if set(options.parts) - {"scan", "beammap"}:
         traces(options, machine)
     if "scan" in options.parts:
         pixel_maps(options, machine)
+    if "beammap" in options.parts:
+        beam_maps(options, machine)
+
+
+def beam_maps(options: argparse.Namespace, machine: measure.Machine) -> None:
+    """Measure beam maps, from file to report.
+
+    Parameters
+    ----------
+    options : Namespace
+        The command line.
+    machine : Machine
+        Peak rates.
+    """
+    with tempfile.TemporaryDirectory(prefix="pixtrace-bench-") as name:
+        runs = beammap.measure(Path(name), options.rounds, options.only)
+    if options.write:
+        print(f"wrote {report.write_beam_maps(machine, runs)}")
 
 
 def pixel_maps(options: argparse.Namespace, machine: measure.Machine) -> None:

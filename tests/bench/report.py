@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import scan, scan_inputs
+from tests.bench import beammap, scan, scan_inputs
+from tests.bench.beammap import Run
 from tests.bench.growth import Series
 from tests.bench.measure import Machine, Row
 from tests.bench.scan import ScanResults
 from tests.reference import PROJECT
 
 SCAN_HEADING = "\n## Pixel maps\n"
+BEAM_HEADING = "\n## Beam maps\n"
 PAGE = PROJECT / "docs" / "benchmarks.md"
 PICTURE = PROJECT / "docs" / "images" / "benchmark-growth.png"
 
@@ -107,6 +109,26 @@ nothing else, takes {product}; `add_points` takes {ours}, both on one thread.
 """
 )
 
+BEAM_MAPS = (
+    BEAM_HEADING
+    + """
+Written by `just bench --parts beammap`: `pixtrace beammap` from the file to tables, maps, pictures and report, on
+simulated scans with drifts, sky, glitches and jumps, until all pixels have settled. The whole process is timed, start
+of the interpreter and imports included; every run asserts that all live pixels were found. The reference, repaired so
+that it runs, took {reference:g} s for one round of a scan of the first size; that was measured elsewhere, and the
+number of times is for as many rounds of it as ours took. Memory is the peak of the process until the result is there,
+with Python and all libraries, and in brackets over the size of the raw signals (asked for: at most {memory:g}).
+Signals of more than 256 MB are read anew in each round.
+
+{machine}
+
+| pixels x frames | `--memory` | windows | rounds | all | reading + rounds + writing + drawing [s] | processor | \
+times faster (asked for) | raw | memory |
+|---|---|---|---|---|---|---|---|---|---|
+{rows}
+"""
+)
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -154,7 +176,7 @@ def _kept_scan_section() -> str:
 
 
 def write_scan(machine: Machine, results: ScanResults) -> Path:
-    """Write the section about pixel maps, the last one of the page; the rest stays as it is.
+    """Write the section about pixel maps; the rest of the page stays as it is.
 
     Parameters
     ----------
@@ -188,7 +210,36 @@ def write_scan(machine: Machine, results: ScanResults) -> Path:
         temporaries=results.footprint.temporaries,
         share=results.footprint.temporaries / results.footprint.inputs,
     )
-    PAGE.write_text(text.partition(SCAN_HEADING)[0].rstrip("\n") + "\n" + section, encoding="utf-8")
+    before, _, after = text.partition(SCAN_HEADING)
+    _, heading, beam_maps = after.partition(BEAM_HEADING)
+    page = before.rstrip("\n") + "\n" + section.rstrip("\n") + "\n" + heading + beam_maps
+    PAGE.write_text(page, encoding="utf-8")
+    return PAGE
+
+
+def write_beam_maps(machine: Machine, runs: Sequence[Run]) -> Path:
+    """Write the section about beam maps, the last one of the page; the rest stays as it is.
+
+    Parameters
+    ----------
+    machine : Machine
+        Peak rates.
+    runs : sequence of Run
+        What was measured.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    text = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else HEAD.format(machine=machine_line(machine))
+    section = BEAM_MAPS.format(
+        machine=machine_line(machine),
+        reference=beammap.REFERENCE_ROUND,
+        memory=beammap.MEMORY_TARGET,
+        rows="\n".join(run.row() for run in runs),
+    )
+    PAGE.write_text(text.partition(BEAM_HEADING)[0].rstrip("\n") + "\n" + section, encoding="utf-8")
     return PAGE
 
 

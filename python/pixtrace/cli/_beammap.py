@@ -25,7 +25,7 @@ __all__ = ["BeamMapOptions", "beammap", "summary"]
 
 _log = logging.getLogger(__name__)
 #: Options of the reduction that have a word of their own on the command line.
-_SHORT = {"rounds": "rounds", "diameter": "source.diameter", "flux": "source.flux", "grid": "grid"}
+_SHORT = {"rounds": "rounds", "diameter": "source.diameter", "flux": "source.flux", "grid": "grid", "memory": "memory"}
 _COMMAND = "command"
 
 
@@ -274,6 +274,9 @@ def _plan_in_words(job: BeamMapJob, options: BeamMapOptions) -> str:
     lines.append(f"maps       {plan.n_maps} of {plan.shape[1]} x {plan.shape[0]} cells of {plan.cell:.3g} arcsec")
     lines.append(f"rounds     at most {plan.rounds}")
     lines.append(f"memory     at most {plan.memory / 2**20:.0f} MiB")
+    if plan.windows > len(plan.scans):
+        room = f"{plan.scratch / 2**20:.0f} MiB on the disk of the output folder while it runs"
+        lines.append(f"windows    {plan.windows}, so that signals fit into memory; {room}")
     files = [path for path in plan.files if options.maps or not path.name.endswith(".maps.fits")]
     files.append(job.path("checkpoint.json"))
     if options.plot:

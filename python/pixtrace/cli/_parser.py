@@ -235,6 +235,12 @@ def _add_beammap(commands: Any) -> None:  # noqa: ANN401 - argparse does not nam
     method.add_argument("--flux", type=float, metavar="JY", help="flux of the source, for sensitivities in Jy s^0.5")
     method.add_argument("--grid", metavar="ARCSEC", help="size of a map cell (default: a fifth of the beam)")
     method.add_argument(
+        "--memory",
+        type=float,
+        metavar="GB",
+        help="most memory that it takes; larger scans are cleaned window by window (default: half of the machine's)",
+    )
+    method.add_argument(
         "-O", "--option", action="append", metavar="NAME=VALUE", help="any option of the reduction, as often as need be"
     )
     method.add_argument("--options", action=_ShowOptions, help="list all options of the reduction and exit")

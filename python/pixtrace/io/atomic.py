@@ -16,7 +16,7 @@ from pixtrace.exceptions import OutputError, OutputExistsError, PixtraceError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["atomic_path", "check_output"]
+__all__ = ["atomic_path", "check_output", "remedy_for"]
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space or choose another directory",
@@ -27,6 +27,22 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.EFBIG: "the file is larger than is allowed here; choose another directory or raise the limit (ulimit -f)",
 }
+
+
+def remedy_for(error: OSError) -> str:
+    """Return what is wrong, and what can be done about it, when a file cannot be written.
+
+    Parameters
+    ----------
+    error : OSError
+        The error of the system.
+
+    Returns
+    -------
+    str
+        A few words.
+    """
+    return _REMEDIES.get(error.errno or 0, error.strerror or str(error))
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
@@ -152,7 +168,7 @@ def _cannot_write(path: Path, error: OSError) -> OutputError:
     if error.errno == errno.ENOENT:
         reason = f"the directory {path.parent} does not exist; make it first"
     else:
-        reason = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
+        reason = remedy_for(error)
     refusal = OutputError(f"cannot write {path}: {reason}")
     refusal.errno = error.errno
     return refusal

@@ -24,7 +24,9 @@ from pixtrace.io.pixel_table import write_pixel_table
 from pixtrace.io.rcp import write_rcp
 from pixtrace.io.scan.dispatch import open_scans
 from pixtrace.scan.configuration import Configuration
+from pixtrace.scan.disc import fitted_width
 from pixtrace.scan.model_geometry import CELLS_IN_BEAM
+from pixtrace.scan.pieces import ROOM, cut_frames, frames_memory, maps_memory, memory_limit
 from pixtrace.scan.reduction import Reduction
 
 if TYPE_CHECKING:
@@ -33,15 +35,18 @@ if TYPE_CHECKING:
 
     from pixtrace.io.scan.raw import ScanStream
     from pixtrace.scan.beam_map import BeamMap
+    from pixtrace.scan.pieces import Cut
     from pixtrace.scan.rounds import LoopState, Progress
+    from pixtrace.scan.scan import Scan
 
 __all__ = ["BeamMapJob", "BeamMapPlan"]
 
 _log = logging.getLogger(__name__)
-_BYTES_PER_SAMPLE = 10  # signals as read and as cleaned, four bytes each, and a byte of flags for either
-_BYTES_PER_CELL = 25
+_KEPT = (
+    1 << 28
+)  # bytes of signals that stay in memory; more are read anew in each round, which takes less than cleaning
+_BYTES = 4  # of a sample
 _PRODUCTS = ("rcp", "ecsv", "maps.fits")
-_ROOM = 3 * 2**27  # Python, libraries, and what is being worked on
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,12 @@ class BeamMapPlan:
         Side of a cell [arcsec]; NaN if neither it nor the beam is known.
     rounds : int
         Most rounds.
+    windows : int
+        Windows in which the signals are cleaned; the fewest that fit into the option ``memory``.
     memory : int
         Bytes that it will take, at most.
+    scratch : int
+        Bytes that cleaned signals will take on the disk of the output folder, while it runs.
     files : tuple of Path
         What will be written.
     """
@@ -71,7 +80,9 @@ class BeamMapPlan:
     shape: tuple[int, int]
     cell: float
     rounds: int
+    windows: int
     memory: int
+    scratch: int
     files: tuple[Path, ...]
 
 
@@ -131,9 +142,13 @@ class BeamMapJob:
         -------
         BeamMapPlan
             The plan.
+
+        Raises
+        ------
+        ConfigError
+            The memory that is allowed is not enough.
         """
         lines: list[str] = []
-        samples = 0
         low, high = np.full(2, np.inf), np.full(2, -np.inf)
         for stream in self.streams:
             frames, channels = stream.frames, stream.channels
@@ -141,7 +156,6 @@ class BeamMapJob:
             x, y = frames.offset[:, frames.valid]
             plane = np.stack([x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)])
             low, high = np.minimum(low, plane.min(axis=1)), np.maximum(high, plane.max(axis=1))
-            samples += stream.n_frames * stream.n_channels
             seconds = stream.n_frames * stream.facts.sampling_interval
             usable = int((channels.reason == "").sum())
             lines.append(
@@ -154,16 +168,44 @@ class BeamMapJob:
         shape = (0, 0) if math.isnan(cell) else (int(size[1] / cell) + 2, int(size[0] / cell) + 2)
         numbers = [stream.channels.fixed_index[stream.channels.reason == ""] for stream in self.streams]
         n_maps = int(np.unique(np.concatenate(numbers)).size)
-        stacks = 1 if len(self.streams) == 1 else 2
+        cuts = self._cuts(shape, n_maps)
         return BeamMapPlan(
             scans=tuple(lines),
             n_maps=n_maps,
             shape=shape,
             cell=cell,
             rounds=int(self.options["rounds"] or 1),
-            memory=samples * _BYTES_PER_SAMPLE + stacks * n_maps * shape[0] * shape[1] * _BYTES_PER_CELL + _ROOM,
+            windows=sum(len(cut.windows) for cut in cuts),
+            memory=self._fixed_memory(shape, n_maps) + max(cut.memory for cut in cuts),
+            scratch=max(cut.scratch for cut in cuts),
             files=tuple(self.path(suffix) for suffix in _PRODUCTS),
         )
+
+    @property
+    def _keeps_signals(self) -> bool:
+        """Whether signals as they were read stay in memory."""
+        return sum(stream.n_frames * stream.n_channels * _BYTES for stream in self.streams) <= _KEPT
+
+    def _fixed_memory(self, shape: tuple[int, int], n_maps: int) -> int:
+        """Return the bytes that are taken whatever is being cleaned."""
+        samples = sum(stream.n_frames * stream.n_channels for stream in self.streams)
+        frames = sum(frames_memory(scan[0]) for scan in self._scans(in_memory=False))
+        signals = samples * _BYTES if self._keeps_signals else 0
+        return ROOM + frames + signals + maps_memory(n_maps, shape[0] * shape[1], len(self.streams))
+
+    def _cuts(self, shape: tuple[int, int], n_maps: int) -> list[Cut]:
+        """Return how the frames of each scan are cut."""
+        available = memory_limit(self.options) - self._fixed_memory(shape, n_maps)
+        cuts: list[Cut] = []
+        for stream, scan in zip(self.streams, self._scans(in_memory=False), strict=True):
+            usable = int((stream.channels.reason == "").sum())
+            width = fitted_width(stream.facts.resolution, float(self.options["source.diameter"] or 0.0))
+            cuts.append(cut_frames(scan[0], usable, width, available))
+        return cuts
+
+    def _scans(self, *, in_memory: bool) -> list[Scan]:
+        """Return the scans as a reduction takes them."""
+        return [stream.to_scan(self.options.changed(), in_memory=in_memory) for stream in self.streams]
 
     def prepare(self, *, overwrite: bool = False, resume: bool = False) -> None:
         """Make the output folder, and see that products can be written there, before any work is spent.
@@ -219,18 +261,24 @@ class BeamMapJob:
             _log.info("%s: going on after round %d", checkpoint, len(state.records))
         elif resume:
             _log.warning("%s is not there; the reduction begins with the first round", checkpoint)
-        scans = []
+        scans: list[Scan] = []
         for k, stream in enumerate(self.streams):
             if progress is not None:
                 progress("reading", k, len(self.streams))
-            scans.append(stream.to_scan(self.options.changed()))
+            scans.append(stream.to_scan(self.options.changed(), in_memory=self._keeps_signals))
         if progress is not None:
             progress("reading", len(self.streams), len(self.streams))
 
         def keep(found: LoopState) -> None:
             write_state(checkpoint, found, self._fingerprint)
 
-        return Reduction(scans=scans).reduce(state=state, progress=progress, keep=keep, n_threads=n_threads)
+        return Reduction(scans=scans).reduce(
+            state=state, progress=progress, keep=keep, n_threads=n_threads, scratch=self._scratch()
+        )
+
+    def _scratch(self) -> Path | None:
+        """Return the output folder, where there is room for large files; None: that of temporary files."""
+        return self.output if self.output.is_dir() else None
 
     def write(self, found: BeamMap, *, maps: bool = True) -> list[Path]:
         """Write the products, each in one step; files that are there already are replaced.

@@ -30,7 +30,10 @@ _KIND = "pixtrace beam map checkpoint"
 _VERSION = 2
 _WHOLE = {"fixed_index", "flag", "dof", "n_cells"}
 #: Options that do not change what a round does: another number of rounds may be asked for when a job goes on.
-_FREE = {"rounds", "rounds.least", "rounds.position", "rounds.gain", "jobs", "outpath", "name", "source.flux"}
+_FREE = {
+    *("rounds", "rounds.least", "rounds.position", "rounds.gain"),
+    *("jobs", "memory", "outpath", "name", "source.flux"),
+}
 
 
 def fingerprint(streams: Sequence[ScanStream], options: Configuration) -> str:

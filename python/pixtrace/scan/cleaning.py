@@ -42,6 +42,10 @@ class CleaningParams:
     drift_time : float
         Time between the corners of the broken line that is taken for a channel's drift [s]. Some ten times
         `source_time`, or more, leaves the source alone.
+    corners : (float, float) or None
+        A frame with a corner, whole or not, which may lie before the first one, and the number of frames from corner to
+        corner: for timestreams that are a part of longer ones. None: as `drift_time` says, so that the valid frames
+        begin and end with a corner.
     source_time : float
         Time in which the source passes through the full width at half maximum of a beam [s]. The noise is measured at
         this pace, and what lasts about as long is neither a glitch nor a jump. A source that passes in less than about
@@ -70,6 +74,7 @@ class CleaningParams:
     """
 
     drift_time: float = 2.0
+    corners: tuple[float, float] | None = None
     source_time: float = 0.1
     despike_level: float | None = 5.0
     jump_level: float | None = 5.0
@@ -87,6 +92,11 @@ class CleaningParams:
         for name, value in {"drift_time": self.drift_time, "source_time": self.source_time, **given}.items():
             if not 0.0 < as_real(value, name) < np.inf:
                 msg = f"`{name}` = {value}; it must be a positive number"
+                raise ParameterError(msg)
+        if self.corners is not None:
+            first, spacing = as_pair(self.corners, "corners")
+            if not (np.isfinite(first) and 0.0 < spacing < np.inf):
+                msg = f"`corners` = {self.corners}; they must be a frame and a positive number of frames"
                 raise ParameterError(msg)
         as_flag(self.has_common_mode, "has_common_mode")
         as_flag(self.has_group_modes, "has_group_modes")
@@ -224,6 +234,7 @@ def clean_timestreams(
     low, high = as_pair(params.noise_limits, "noise_limits")
     arguments: CleaningArguments = {
         "drift_time": float(params.drift_time),
+        "corners": None if params.corners is None else as_pair(params.corners, "corners"),
         "source_time": float(params.source_time),
         "despike_level": params.despike_level,
         "jump_level": params.jump_level,

@@ -69,19 +69,15 @@ def source_time(integration: Integration, fwhm: float) -> float:
     return max(fwhm / speed, interval)
 
 
-def clean_integration(
-    integration: Integration, fwhm: float, *, is_subtracted: bool, n_threads: int | None = None
-) -> None:
+def clean_integration(integration: Integration, params: CleaningParams, *, n_threads: int | None = None) -> None:
     """Clean the signals of an integration in place, and set variances and flags of its channels.
 
     Parameters
     ----------
     integration : Integration
         Frames and channels; data, sample flags, variances and flags of channels are changed.
-    fwhm : float
-        Width of the source in the maps [arcsec]; NaN if it is not known.
-    is_subtracted : bool
-        Whether the source has been taken out of the signals.
+    params : CleaningParams
+        How; see `cleaning_params`. Without the option ``clean``, only the level is removed.
     n_threads : int, optional
         Threads.
     """
@@ -99,7 +95,7 @@ def clean_integration(
         channel_groups=[labels for labels in channels.groups.values() if np.unique(labels).size > 1],
         valid_frames=usable,
         dt=integration.info.sampling_interval,
-        params=cleaning_params(integration, fwhm, is_subtracted=is_subtracted),
+        params=params,
         n_threads=n_threads,
     )
     channels.flag |= cleaned.channel_flag

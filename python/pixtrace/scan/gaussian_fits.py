@@ -35,6 +35,13 @@ class GaussianFits:
     """Level [unit of the data], shape (n,)."""
     covariance: npt.NDArray[np.float64]
     """Covariance of x, y, amplitude, both FWHM, angle, level, shape (n, 7, 7); infinite for the angle if round."""
+    scatter: npt.NDArray[np.float64]
+    """Variances of the seven as the residuals have them, over those in `covariance`, shape (n, 7); NaN if not known.
+
+    Only fits to samples know it, where the source was passed at least a dozen times: from how residuals differ from
+    passage to passage, which tells of noise that is correlated. One is good to some ten per cent; the mean over many
+    pixels is what errors are to be scaled with.
+    """
     chi2: npt.NDArray[np.float64]
     """Sum of the weighted squares of the residuals, shape (n,)."""
     n_cells: npt.NDArray[np.int64]

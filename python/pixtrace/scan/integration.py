@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pixtrace._arrays import check_shape
+from pixtrace.exceptions import ShapeError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -74,7 +74,10 @@ class Integration:
         self.scan = scan
         self.frames = frames
         self.channels = scan.channels.copy() if channels is None else channels
-        check_shape(frames.data, (frames.size, self.channels.size), "data", "channels")
+        if frames.shape[1] != self.channels.size:
+            expected = (frames.size, self.channels.size)
+            msg = f"`data` has shape {frames.shape}; expected {expected}, the shape that goes with `channels`"
+            raise ShapeError(msg)
         self.gain = scan.info.instrument.gain if gain is None else float(gain)
         self.source_sync_gain = np.zeros(self.channels.size)
         self.source_generation = 0

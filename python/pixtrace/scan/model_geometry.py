@@ -11,7 +11,6 @@ import numpy as np
 from pixtrace.exceptions import DataError
 from pixtrace.scan._units import as_arcsec, plain
 from pixtrace.scan.configuration import setting
-from pixtrace.scan.flags import SampleFlag
 from pixtrace.scan.model_state import ModelState
 from pixtrace.scan.projection import NO_CELL, MapGrid, round_half_away
 
@@ -114,7 +113,7 @@ class ModelGeometry(ModelState):
         lowest, highest = np.full(2, np.inf), np.full(2, -np.inf)
         for integration in self._integrations():
             frames = integration.frames
-            mapped = frames.valid & ~(frames.sample_flag & np.uint8(SampleFlag.SKIP)).all(axis=1)
+            mapped = frames.has_samples()
             if mapped.any():
                 projected = plane.project(frames.get_focal_plane_offset()[:, mapped])
                 lowest = np.fmin(lowest, np.nanmin(projected, axis=1, initial=np.inf))
@@ -128,9 +127,8 @@ class ModelGeometry(ModelState):
     def _flag_outside(plane: MapGrid, integration: Integration, largest: Sequence[float]) -> None:
         frames = integration.frames
         projected = plane.project(frames.get_focal_plane_offset())
-        outside = ~(np.abs(projected) <= np.array(largest)[:, np.newaxis]).all(axis=0)
-        frames.sample_flag[outside] |= np.uint8(SampleFlag.SKIP)
-        frames.valid &= ~outside
+        outside = np.logical_not((np.abs(projected) <= np.array(largest)[:, np.newaxis]).all(axis=0))
+        frames.skip(outside)
 
     def create_lookup(self, integration: Integration) -> None:
         """Look up the cell under each frame of an integration.

@@ -237,6 +237,18 @@ class ModelState:
                 notes.history.clear()
                 notes.integration_time = 0.0
 
+    def empty_maps(self, fixed_indices: list[int]) -> None:
+        """Empty the maps of some pixels, as far as they have any, before they are processed."""
+        if self.block is None:
+            return
+        block = self.block
+        numbers = [number for number in fixed_indices if number in block.notes]
+        for number in numbers:
+            row = block.row(number)
+            for plane in (block.stack.data, block.stack.weight, block.stack.exposure):
+                plane[row] = 0.0
+            block.notes[number].integration_time = 0.0
+
     def clear_all_memory(self) -> None:
         """Let go of everything."""
         self.block = None

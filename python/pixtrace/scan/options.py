@@ -216,6 +216,7 @@ OPTIONS: dict[str, Option] = {
         Option(
             "source.flux", "number", None, "flux of the source [Jy]; sensitivities are given in Jy s^0.5", above=0.0
         ),
+        Option("memory", "number", None, "most memory that a reduction takes [GB]; half of the machine's", above=0.0),
         Option("jobs", "count", None, "threads; by default those of the caller's pool"),
         Option("name", "text", None, "first part of the names of products; by default object and scan"),
         Option("outpath", "text", ".", "folder of the products"),

@@ -1,7 +1,7 @@
-"""What a `PixelMap` asks of whoever writes and reads its files.
+"""What a `PixelMap` asks of whoever writes and reads its files, and a reduction of whoever has room on a disk.
 
-This room opens no files and knows nobody who does: `PixelMapFiles` says what is needed, `pixtrace.io` provides it, and
-`pixtrace._providers` names who that is. It is loaded when the first file is asked for.
+This room opens no files and knows nobody who does: `PixelMapFiles` and `ScratchRoom` say what is needed, `pixtrace.io`
+provides it, and `pixtrace._providers` names who that is. It is loaded when the first file is asked for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import os
     from pathlib import Path
 
-__all__ = ["PixelMapFiles", "pixel_map_files"]
+    import numpy.typing as npt
+
+__all__ = ["PixelMapFiles", "Scratch", "ScratchRoom", "pixel_map_files", "scratch_room"]
 
 Model = TypeVar("Model")
 
@@ -42,3 +44,36 @@ class PixelMapFiles(Protocol):
 def pixel_map_files() -> PixelMapFiles:
     """Return who writes and reads pixel maps."""
     return cast("PixelMapFiles", provider("pixel_map_files"))
+
+
+class Scratch(Protocol):
+    """Room on a disk for what does not fit into memory; it is gone when it is closed, or when the process ends."""
+
+    def write(self, at: int, values: npt.NDArray[Any]) -> None:
+        """Keep an array from some byte on."""
+        ...
+
+    def read_into(self, at: int, values: npt.NDArray[Any]) -> None:
+        """Fill an array with what was kept from that byte on."""
+        ...
+
+    def close(self) -> None:
+        """Give the room back."""
+        ...
+
+
+class ScratchRoom(Protocol):
+    """Who knows how much memory there is, and where there is room beside it."""
+
+    def open_scratch(self, folder: str | os.PathLike[str] | None) -> Scratch:
+        """Return room in a folder, or by default where the system keeps temporary files."""
+        ...
+
+    def usual_memory(self) -> int:
+        """Return the bytes that a reduction may take if nobody says otherwise."""
+        ...
+
+
+def scratch_room() -> ScratchRoom:
+    """Return who knows about memory and room on disks."""
+    return cast("ScratchRoom", provider("scratch"))

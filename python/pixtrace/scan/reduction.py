@@ -102,11 +102,15 @@ class Reduction:
         progress: Progress | None = None,
         keep: Callable[[LoopState], None] | None = None,
         n_threads: int | None = None,
+        scratch: str | os.PathLike[str] | None = None,
     ) -> BeamMap:
         """Clean, map and fit in rounds until positions and gains of all pixels have settled, and return them.
 
         The signals of the scans stay as they are. Positions and couplings that were measured go to the channels of the
         first scan. Options ``rounds...`` say when it ends, ``source.diameter`` how large the disc of a planet is.
+
+        What does not fit into the memory that the option ``memory`` allows is gone through in windows of frames:
+        signals are read anew in each round, and cleaned ones wait in a file until all samples of a pixel can be fitted.
 
         Parameters
         ----------
@@ -118,6 +122,9 @@ class Reduction:
             Is given the state after each round, to be kept.
         n_threads : int, optional
             Threads; by default as the option ``jobs`` says.
+        scratch : path-like, optional
+            Folder for that file; by default where the system keeps temporary files. The file has no name, and is gone
+            when the reduction ends, however it ends.
 
         Returns
         -------
@@ -129,8 +136,12 @@ class Reduction:
         ------
         DataError
             If there is no scan, or no channel that could be used.
+        ConfigError
+            If ``memory`` is not enough even for short windows.
+        OutputError
+            If there is no room in `scratch`.
         """
-        done, parts = run_rounds(self, state=state, progress=progress, keep=keep, n_threads=n_threads)
+        done, parts = run_rounds(self, state=state, progress=progress, keep=keep, n_threads=n_threads, scratch=scratch)
         if self.source is None:
             msg = "the loop left no maps"
             raise InternalError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,29 +11,40 @@ import numpy as np
 from pixtrace.scan import access
 from pixtrace.scan._units import plain
 from pixtrace.scan.configuration import setting
+from pixtrace.scan.gaussian_fits import PARAMETERS
 from pixtrace.scan.timestream_fit import fit_timestreams
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy.typing as npt
 
     from pixtrace.scan.fits import PixelFits
     from pixtrace.scan.integration import Integration
 
-__all__ = ["refine_fits"]
+__all__ = ["error_scales", "refine_fits"]
 
 #: Places of the parameters in covariances.
 _X, _Y, _AMPLITUDE, _MAJOR, _MINOR, _ANGLE, _LEVEL = range(7)
+#: The errors of fits in the order of the parameters.
+_ERRORS = ("x_error", "y_error", "peak_error", "fwhm_major_error", "fwhm_minor_error", "angle_error", "level_error")
+_MAD = 1.4826
+_FAR = 4.0  # standard deviations
 
 
-def refine_fits(integration: Integration, fits: PixelFits, *, n_threads: int | None = None) -> PixelFits:
+def refine_fits(integrations: Iterable[Integration], fits: PixelFits, *, n_threads: int | None = None) -> PixelFits:
     """Fit the cleaned samples of each pixel, beginning with the fit of its map.
+
+    Errors follow from the variances of the channels, and are then scaled by what the residuals say, see
+    `error_scales`.
 
     Parameters
     ----------
-    integration : Integration
-        Cleaned signals with the source in them, variances and gains of the channels.
+    integrations : iterable of Integration
+        The same frames, each with cleaned signals of some channels, the source in them; variances and gains of these
+        channels.
     fits : PixelFits
-        Fits of the maps of this integration.
+        Fits of the maps of these frames.
     n_threads : int, optional
         Threads.
 
@@ -41,6 +53,49 @@ def refine_fits(integration: Integration, fits: PixelFits, *, n_threads: int | N
     PixelFits
         The refined fits; where the source was not found in the map, or the fit of the samples fails, that of the map.
     """
+    scatter = np.full((len(fits), len(PARAMETERS)), np.nan)
+    for integration in integrations:
+        fits = _refine(integration, fits, scatter, n_threads)
+    scales = dict(zip(_ERRORS, error_scales(scatter), strict=True))
+    refined = np.isfinite(scatter).any(axis=1)
+    return replace(
+        fits,
+        **{name: np.where(refined, scale, 1.0) * getattr(fits, name) for name, scale in scales.items()},
+    )
+
+
+def error_scales(scatter: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return what errors of fits to samples are to be multiplied with.
+
+    Cleaning leaves noise that is correlated over a passage of the source: drifts and common signals are known from
+    samples beside the source only. `GaussianFits.scatter` tells for each pixel how much that is, to some ten per cent;
+    pixels of an array have it in common, so that their mean is taken.
+
+    Parameters
+    ----------
+    scatter : ndarray of float64, shape (n, 7)
+        `GaussianFits.scatter`; NaN where it is not known.
+
+    Returns
+    -------
+    ndarray of float64, shape (7,)
+        Square root of the mean over the pixels, without those far from their median; 1 where nothing is known.
+    """
+    scales = np.ones(scatter.shape[1])
+    for k, column in enumerate(scatter.T):
+        known = column[np.isfinite(column) & (column > 0.0)]
+        if known.size:
+            middle = float(np.median(known))
+            spread = _MAD * float(np.median(np.abs(known - middle)))
+            usual = known[np.abs(known - middle) <= _FAR * spread] if spread > 0.0 else known
+            scales[k] = math.sqrt(float(usual.mean()))
+    return scales
+
+
+def _refine(
+    integration: Integration, fits: PixelFits, scatter: npt.NDArray[np.float64], n_threads: int | None
+) -> PixelFits:
+    """Refine the fits of the channels of an integration, and set what their residuals say of the errors."""
     frames, channels = integration.frames, integration.channels
     columns = channels.find_fixed_indices(fits.fixed_index)
     some = np.flatnonzero(fits.is_found & (columns >= 0))
@@ -65,6 +120,7 @@ def refine_fits(integration: Integration, fits: PixelFits, *, n_threads: int | N
         n_threads=n_threads,
     )
     good = np.isfinite(found.amplitude)
+    scatter[some[good]] = found.scatter[good]
     error = np.sqrt(np.diagonal(found.covariance, axis1=1, axis2=2))
 
     def with_new(name: str, new: npt.NDArray[Any]) -> npt.NDArray[Any]:

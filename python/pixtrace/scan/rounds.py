@@ -16,10 +16,11 @@ from pixtrace.scan.configuration import setting
 from pixtrace.scan.disc import fitted_width
 from pixtrace.scan.fits import PixelFits
 from pixtrace.scan.flags import ChannelFlag, FitFlag
-from pixtrace.scan.parts import Part, make_parts
+from pixtrace.scan.parts import Part, fitted_into_memory, make_parts
 from pixtrace.scan.refinement import refine_fits
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
     import numpy.typing as npt
@@ -106,6 +107,7 @@ def run_rounds(
     progress: Progress | None = None,
     keep: Callable[[LoopState], None] | None = None,
     n_threads: int | None = None,
+    scratch: str | os.PathLike[str] | None = None,
 ) -> tuple[LoopState, list[Part]]:
     """Clean, map and fit until all pixels have settled or the rounds are used up.
 
@@ -121,6 +123,8 @@ def run_rounds(
         Is given the state after each round, to be kept on a disk.
     n_threads : int, optional
         Threads; by default those of the caller's pool.
+    scratch : path-like, optional
+        Folder for cleaned signals while they do not fit into memory; by default that of temporary files.
 
     Returns
     -------
@@ -141,14 +145,29 @@ def run_rounds(
     state = LoopState() if state is None else state
     if state.shift is None or len(state.fits) not in {0, len(parts)}:
         state = LoopState(shift=np.zeros((len(parts), 2)))
-    say = progress or _silent
-    if _is_over(state, least, most):
+    with fitted_into_memory(parts, model, expected_width(model), scratch):
+        _go_round(model, parts, state, (least, most), progress or _silent, keep, n_threads)
+    return state, parts
+
+
+def _go_round(
+    model: PixelMap,
+    parts: list[Part],
+    state: LoopState,
+    limits: tuple[int, int],
+    say: Progress,
+    keep: Callable[[LoopState], None] | None,
+    n_threads: int | None,
+) -> None:
+    """Do one round after the other until there is nothing left to be done; `limits` are the least and the most."""
+    if _is_over(state, *limits):
         # It was interrupted after the last round: all that is missing are the maps of that round.
         say("rounds", len(state.records) - 1, len(state.records))
         last = LoopState(fits=list(state.before), shift=state.shift_before, misfit=state.misfit_before)
         _round(model, parts, last, n_threads)
         say("rounds", len(state.records), len(state.records))
-        return state, parts
+        return
+    _, most = limits
     while True:
         number = len(state.records) + 1
         say("rounds", number - 1, most)
@@ -160,7 +179,7 @@ def run_rounds(
                 moved = pointing_between(state.fits[k], state.fits[0])
                 state.shift[k] += moved
                 state.fits[k] = replace(state.fits[k], x=state.fits[k].x - moved[0], y=state.fits[k].y - moved[1])
-        record, state.is_settled = compare_rounds(number, [previous, state.before], state.fits, configuration)
+        record, state.is_settled = compare_rounds(number, [previous, state.before], state.fits, model.configuration)
         state.before = previous
         state.records.append(record)
         _log.info(
@@ -173,10 +192,9 @@ def run_rounds(
         )
         if keep is not None:
             keep(state)
-        if _is_over(state, least, most):
+        if _is_over(state, *limits):
             break
     say("rounds", most, most)
-    return state, parts
 
 
 def _is_over(state: LoopState, least: int, most: int) -> bool:
@@ -199,19 +217,19 @@ def _round(model: PixelMap, parts: list[Part], state: LoopState, n_threads: int 
     misfits: list[float] = []
     alone = len(parts) == 1
     for k, part in enumerate(parts):
+        own = model if alone else model.get_clean_local_copy()
         part.misfit = state.misfit[k] if state.misfit else 0.0
-        part.clean(state.fits[k] if state.fits else None, state.shift[k], expected, n_threads)
-        part.look_up(model)
-        model.add_integration(part.working)
-        if alone:
-            own = model
-        else:
-            own = model.get_clean_local_copy()
-            own.add_integration(part.working)
+        known = state.fits[k] if state.fits else None
+        for cleaned in part.cleaned(known, state.shift[k], expected, model, n_threads):
+            model.add_integration(cleaned)
+            if not alone:
+                own.add_integration(cleaned)
+        if not part.cut.is_whole:
+            own.empty_maps(part.flagged_pixels())
         own.process()
         fits = without_strangers(own.fit_pixels(), expected)
         if bool(setting(model.configuration, "rounds.timestream")):
-            fits = without_strangers(refine_fits(part.working, fits, n_threads=n_threads), expected)
+            fits = without_strangers(refine_fits(part.blocks(), fits, n_threads=n_threads), expected)
         found.append(fits)
         misfits.append(misfit(own.need_block(), fits))
     if not alone:

@@ -14,6 +14,7 @@ from pixtrace.scan.channels import Channels
 from pixtrace.scan.frames import Frames
 from pixtrace.scan.info import Info
 from pixtrace.scan.integration import Integration
+from pixtrace.scan.signals import Signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,7 @@ class Scan:
     @classmethod
     def from_arrays(
         cls,
-        data: npt.ArrayLike,
+        data: npt.ArrayLike | Signals,
         time: Any,
         offset: Any,
         channels: Channels | None = None,
@@ -100,8 +101,8 @@ class Scan:
 
         Parameters
         ----------
-        data : array_like, shape (n_frames, n_channels)
-            Signals, float32 or float64. NaN: no sample.
+        data : array_like, shape (n_frames, n_channels), or Signals
+            Signals, float32 or float64. NaN: no sample. `pixtrace.scan.signals.Signals` are read by the piece.
         time : Quantity or array_like, shape (n_frames,), or None
             Times of the frames, from any beginning, ascending [s]. Where the info does not know the sampling interval,
             it becomes the median step. None, if it does.
@@ -135,14 +136,15 @@ class Scan:
             If times do not ascend.
         """
         if channels is None:
-            channels = Channels(np.arange(np.shape(data)[1] if np.ndim(data) == 2 else 0))  # noqa: PLR2004
+            shape = data.shape if isinstance(data, Signals) else np.shape(data)
+            channels = Channels(np.arange(shape[1] if len(shape) == 2 else 0))  # noqa: PLR2004
         scan = cls(channels, info, scan_id=scan_id, object_name=object_name, mjd=mjd, is_nonsidereal=is_nonsidereal)
         scan.add_arrays(data, time, offset, gain=gain, **frames)
         return scan
 
     def add_arrays(
         self,
-        data: npt.ArrayLike,
+        data: npt.ArrayLike | Signals,
         time: Any,
         offset: Any,
         *,
@@ -153,7 +155,7 @@ class Scan:
 
         Parameters
         ----------
-        data, time, offset : array_like
+        data, time, offset : array_like, or Signals
             Signals, times and boresight offsets.
         gain : float, optional
             Of all signals.

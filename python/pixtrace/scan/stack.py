@@ -163,7 +163,7 @@ class MapStack(StackMaps):
             "n_evaluations": as_count(n_evaluations, "n_evaluations", least=1),
         }
         moments = self._moments.reshape(self._moments.shape[0], -1) if self._moments[0].any() else None
-        values, covariance, chi2, counts = self._native.fit_gaussians(
+        values, covariance, chi2, counts, scatter = self._native.fit_gaussians(
             arguments, moments, pixels=rows, n_threads=as_threads(n_threads), progress=progress
         )
         return GaussianFits(
@@ -173,6 +173,7 @@ class MapStack(StackMaps):
             angle=values[:, 5],
             level=values[:, 6],
             covariance=covariance,
+            scatter=scatter,
             chi2=chi2,
             n_cells=counts[:, 0],
             degrees_of_freedom=counts[:, 1],

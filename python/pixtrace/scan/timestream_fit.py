@@ -146,7 +146,7 @@ def fit_timestreams(
         "channel_variance": as_double(channel_variance, "channel_variance", ndim=1),
         "starts": _rows(starts),
     }
-    values, covariance, chi2, counts = _native.fit_timestreams(
+    values, covariance, chi2, counts, scatter = _native.fit_timestreams(
         samples, arguments, n_threads=n_threads, progress=progress
     )
     flags = counts[:, 3]
@@ -159,6 +159,7 @@ def fit_timestreams(
         angle=values[:, 5],
         level=values[:, 6],
         covariance=covariance,
+        scatter=scatter,
         chi2=chi2,
         n_cells=counts[:, 0],
         degrees_of_freedom=counts[:, 1],

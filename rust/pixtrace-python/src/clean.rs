@@ -13,6 +13,7 @@ use crate::samples::{ChangedFlags, ChangedPlane};
 #[pyo3(from_item_all)]
 pub(crate) struct CleaningArguments {
     drift_time: f64,
+    corners: Option<[f64; 2]>,
     source_time: f64,
     despike_level: Option<f64>,
     jump_level: Option<f64>,
@@ -32,6 +33,7 @@ impl CleaningArguments {
     fn params(&self) -> CleaningParams {
         CleaningParams {
             drift_time: self.drift_time,
+            corners: self.corners,
             source_time: self.source_time,
             despike_level: self.despike_level,
             jump_level: self.jump_level,

@@ -55,12 +55,13 @@ impl GaussianArguments {
     }
 }
 
-/// Position, amplitude, FWHM, angle, level; covariance; chi2; cells, degrees of freedom, evaluations, flags.
+/// Position, amplitude, FWHM, angle, level; covariance; chi2; cells, degrees of freedom, evaluations, flags; scatter.
 pub(crate) type Fits<'py> = (
     Bound<'py, PyArray2<f64>>,
     Bound<'py, PyArray3<f64>>,
     Bound<'py, PyArray1<f64>>,
     Bound<'py, PyArray2<i64>>,
+    Bound<'py, PyArray2<f64>>,
 );
 
 #[pymethods]
@@ -91,7 +92,7 @@ impl PyMapStack {
 pub(crate) fn columns<'py>(py: Python<'py>, fits: &[GaussianFit]) -> Fits<'py> {
     let n = fits.len();
     let (mut values, mut covariance) = (Array2::zeros((n, 7)), Array3::zeros((n, 7, 7)));
-    let mut counts = Array2::zeros((n, 4));
+    let (mut counts, mut scatter) = (Array2::zeros((n, 4)), Array2::zeros((n, 7)));
     for (k, fit) in fits.iter().enumerate() {
         let ([x, y], [major, minor]) = (fit.position, fit.fwhm);
         let row = [x, y, fit.amplitude, major, minor, fit.angle, fit.level];
@@ -103,6 +104,7 @@ pub(crate) fn columns<'py>(py: Python<'py>, fits: &[GaussianFit]) -> Fits<'py> {
             .flat_map(ndarray::ArrayBase::into_iter)
             .zip(fit.covariance.as_flattened())
             .for_each(|(to, from)| *to = *from);
+        scatter.row_mut(k).iter_mut().zip(fit.scatter).for_each(|(to, from)| *to = from);
         let row = [
             fit.n_cells as i64,
             fit.degrees_of_freedom as i64,
@@ -117,6 +119,7 @@ pub(crate) fn columns<'py>(py: Python<'py>, fits: &[GaussianFit]) -> Fits<'py> {
         covariance.into_pyarray(py),
         chi2.into_pyarray(py),
         counts.into_pyarray(py),
+        scatter.into_pyarray(py),
     )
 }
 

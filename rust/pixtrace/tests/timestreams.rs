@@ -295,6 +295,54 @@ proptest! {
     }
 }
 
+/// Fits to noise in which a sample remembers some part of the one before; what they found, and the truth.
+fn fits_to_noise(memory: f64) -> (Vec<GaussianFit>, [f64; 7]) {
+    let (offsets, truth) = (raster(), [3.0, -4.0, 20.0, 11.0, 8.0, 30.0, 1.0]);
+    let mut data = Array2::zeros((8000, 200));
+    for (c, mut column) in data.axis_iter_mut(Axis(1)).enumerate() {
+        let mut last = 0.0;
+        for (f, (x, noise)) in column.iter_mut().zip(noise(8000, 631 + c as u64)).enumerate() {
+            last = memory * last + (1.0 - memory * memory).sqrt() * noise;
+            *x = last - model(&truth, [offsets[[0, f]], offsets[[1, f]]]);
+        }
+    }
+    let starts = Array2::from_shape_fn((200, 7), |(_, i)| truth[i]);
+    (fit(data.view(), &offsets, &starts, &GaussianFitParams::default()), truth)
+}
+
+#[test]
+fn residuals_tell_the_errors_of_noise_that_lasts() {
+    for memory in [0.0, 0.8] {
+        let (fits, truth) = fits_to_noise(memory);
+        for number in [parameter::X, parameter::Y, parameter::AMPLITUDE, parameter::LEVEL] {
+            let mean = |of: &dyn Fn(&GaussianFit) -> f64| fits.iter().map(of).sum::<f64>() / 200.0;
+            let scatter = mean(&|fit| fit.scatter[number]);
+            let square = mean(&|fit| {
+                let [x, y] = fit.position;
+                let value = [x, y, fit.amplitude, 0.0, 0.0, 0.0, fit.level][number];
+                ((value - truth[number]) / fit.error(number)).powi(2)
+            });
+            // The deviation of 200 pulls is good to five per cent.
+            let pull = (square / scatter).sqrt();
+            assert!((pull - 1.0).abs() < 0.16, "{memory} {number}: {pull} {scatter}");
+            let is_known = if memory > 0.0 { scatter > 2.0 } else { (scatter - 1.0).abs() < 0.1 };
+            assert!(is_known, "{memory} {number}: {scatter}");
+        }
+    }
+}
+
+#[test]
+fn a_few_passages_tell_nothing() {
+    let (offsets, truth) = (raster(), [3.0, -30.0, 20.0, 11.0, 8.0, 30.0, 1.0]);
+    let data = Array2::from_shape_fn((1600, 1), |(f, _)| {
+        -model(&truth, [offsets[[0, f]], offsets[[1, f]]]) + noise(1, f as u64)[0]
+    });
+    let starts = Array2::from_shape_fn((1, 7), |(_, i)| truth[i]);
+    let offsets = offsets.slice(s![.., ..1600]).to_owned();
+    let found = &fit(data.view(), &offsets, &starts, &GaussianFitParams::default())[0];
+    assert!(!found.has_failed() && found.scatter.iter().all(|x| x.is_nan()));
+}
+
 #[test]
 fn errors_are_as_large_as_they_say() {
     let (offsets, truth) = (raster(), [3.0, -4.0, 20.0, 11.0, 8.0, 30.0, 1.0]);

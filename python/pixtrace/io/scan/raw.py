@@ -17,6 +17,7 @@ from pixtrace._arrays import as_count, as_floating, check_shape
 from pixtrace.exceptions import ParameterError
 from pixtrace.io.scan.columns import named
 from pixtrace.io.scan.tables import ChannelTable, FrameTable, ScanFacts, with_interval
+from pixtrace.scan.signals import Chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -253,13 +254,16 @@ class ScanStream:
             low, high = np.fmin(low, np.fmin.reduce(chunk.data)), np.fmax(high, np.fmax.reduce(chunk.data))
         return ~(high > low)
 
-    def to_scan(self, options: Mapping[str, Any] | None = None) -> Scan:
-        """Read everything, and make a scan that pixel maps can be made of.
+    def to_scan(self, options: Mapping[str, Any] | None = None, *, in_memory: bool = True) -> Scan:
+        """Make a scan that pixel maps can be made of.
 
         Parameters
         ----------
         options : mapping, optional
             Options of the reduction, by their dotted names.
+        in_memory : bool, optional
+            Read the signals now. Else they are read piece by piece in each round of `Reduction.reduce`, which is all
+            that can be done with such a scan, and never stay in memory.
 
         Returns
         -------
@@ -295,7 +299,7 @@ class ScanStream:
         )
         start = float(frames.time[0])
         return Scan.from_arrays(
-            self.read(),
+            self.read() if in_memory else _Signals(self),
             frames.time - start,
             frames.offset,
             channels,
@@ -308,6 +312,29 @@ class ScanStream:
             valid=frames.valid,
             copy=False,
         )
+
+
+class _Signals:
+    """The signals of a stream, as a reduction reads them.
+
+    Parameters
+    ----------
+    stream : ScanStream
+        The stream.
+    """
+
+    def __init__(self, stream: ScanStream) -> None:
+        self._stream = stream
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of frames, and of channels."""
+        return self._stream.n_frames, self._stream.n_channels
+
+    def read_chunks(self, n_frames: int) -> Iterator[Chunk]:
+        """Yield all signals, at most so many frames at a time."""
+        for chunk in self._stream.chunks(n_frames):
+            yield Chunk(chunk.start, chunk.data)
 
 
 _UNIX_MJD = 40587.0

@@ -36,6 +36,23 @@ impl Timeline {
         Self { place, n_corners: n_pieces + 1, frames_between: 1.0 / per_frame }
     }
 
+    /// Corners at a frame, whole or not, and at all multiples of a spacing before and behind it.
+    pub(super) fn with_corners(frames: &[usize], corner: f64, spacing: f64) -> Self {
+        let (Some(&first), Some(&last)) = (frames.first(), frames.last()) else {
+            return Self { place: Vec::new(), n_corners: 2, frames_between: spacing };
+        };
+        let at = |frame: usize| (frame as f64 - corner) / spacing;
+        let start = at(first).floor();
+        let n_pieces = (at(last) - start).ceil().max(1.0) as usize;
+        let place = |&frame: &usize| {
+            let at = at(frame) - start;
+            let corner = (at as usize).min(n_pieces - 1);
+            (corner, at - corner as f64)
+        };
+        let place = frames.iter().map(place).collect();
+        Self { place, n_corners: n_pieces + 1, frames_between: spacing }
+    }
+
     /// The line through some corners at a valid frame, by its number among them.
     pub(super) fn at(&self, corners: &[f64], i: usize) -> f64 {
         let (k, t) = self.place[i];
@@ -163,6 +180,21 @@ mod tests {
             for corner in timeline.fit(&column, 10.0) {
                 prop_assert!(corner.abs() < 1e-6);
             }
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_timeline_has_its_corners() {
+        let frames: Vec<usize> = (0..1001).collect();
+        let whole = Timeline::new(&frames, 52.0);
+        let start = 250;
+        let part: Vec<usize> = (0..400).collect();
+        let part = Timeline::with_corners(&part, -(start as f64), whole.frames_between);
+        let (first, _) = whole.place[start];
+        for (i, &(corner, t)) in part.place.iter().enumerate() {
+            let (k, s) = whole.place[start + i];
+            assert_relative_eq!((corner + first) as f64 + t, k as f64 + s, epsilon = 1e-9);
+            assert!(corner + 1 < part.n_corners);
         }
     }
 

@@ -20,6 +20,7 @@ mod noise;
 mod run;
 #[cfg(test)]
 mod samples_of_noise;
+mod slow;
 mod verdict;
 
 use ndarray::{Array2, ArrayView1, ArrayViewMut2};
@@ -47,6 +48,10 @@ pub struct SampleBits {
 pub struct CleaningParams {
     /// Time between the corners of the broken line that is taken for the drift, in seconds.
     pub drift_time: f64,
+    /// A frame with a corner, which may lie before the first one, and the number of frames from corner to corner: for
+    /// timestreams that are a part of longer ones. `None`: about as many as `drift_time` says, so that the valid frames
+    /// begin and end with a corner.
+    pub corners: Option<[f64; 2]>,
     /// Time in which the source passes through the full width at half maximum of a beam, in seconds.
     pub source_time: f64,
     /// A sample that stands out from its neighbours by this many robust standard deviations is a glitch; `None`: none is.
@@ -71,6 +76,7 @@ impl Default for CleaningParams {
     fn default() -> Self {
         Self {
             drift_time: 2.0,
+            corners: None,
             source_time: 0.1,
             despike_level: Some(5.0),
             jump_level: Some(5.0),
@@ -93,6 +99,12 @@ impl CleaningParams {
         };
         positive("drift_time", self.drift_time)?;
         positive("source_time", self.source_time)?;
+        if let Some([first, spacing]) = self.corners {
+            positive("corners", spacing)?;
+            if !first.is_finite() {
+                return Err(Error::Parameter { name: "corners", value: first, must_be: "finite" });
+            }
+        }
         self.despike_level.map_or(Ok(()), |level| positive("despike_level", level))?;
         self.jump_level.map_or(Ok(()), |level| positive("jump_level", level))?;
         if self.n_rounds == 0 {

@@ -21,6 +21,12 @@ pub(super) const FEWEST: usize = 4;
 const CLIP: f64 = 4.0;
 /// How much gains are expected to scatter, as a part of their median; what the data say counts beside it.
 const SCATTER: f64 = 0.3;
+/// Median of the square of a Gaussian of unit deviation.
+const MEDIAN_SQUARE: f64 = 0.454_936;
+/// Variance of the median of many such squares, times their number, over the square of the median.
+const MEDIAN_SCATTER: f64 = 5.4;
+/// Gains differ if it is so by this many standard deviations.
+const SURE: f64 = 2.0;
 /// Part of a common signal that must really be common; else it is the noise of its channels.
 const COMMON: f64 = 0.5;
 
@@ -110,6 +116,18 @@ pub(super) struct Gain {
     pub(super) error: f64,
 }
 
+impl Gain {
+    /// The gain to what is really common, if that is only a part of the signal.
+    pub(super) fn of_part(self, part: f64) -> Self {
+        Self { value: self.value / part, error: self.error / part }
+    }
+
+    /// The gain with one more error.
+    pub(super) fn with(self, error: f64) -> Self {
+        Self { error: self.error.hypot(error), ..self }
+    }
+}
+
 /// `share` is the coefficient with which its samples entered the signal, `gain` the gain with which they did.
 pub(super) fn gain(sums: &Sums, share: f64, gain: f64, sigma: f64) -> Option<Gain> {
     let rest = 1.0 - share * gain;
@@ -127,12 +145,30 @@ pub(super) fn common_part(found: impl Iterator<Item = (Gain, f64)>) -> Option<f6
     (part >= COMMON).then_some(part)
 }
 
-/// The gain to be used: what the data say, and what was expected, each with its weight.
-pub(super) fn settle(found: Gain, part: f64, expected: f64, typical: f64) -> f64 {
-    let (value, error) = (found.value / part, found.error / part);
-    let scatter = SCATTER * typical;
-    let (by_data, by_habit) = (1.0 / (error * error), 1.0 / (scatter * scatter));
-    (by_data * value + by_habit * expected) / (by_data + by_habit)
+/// The gain to be used: what samples and drifts say, and what was expected, each with its weight.
+pub(super) fn settle(fast: Gain, slow: Option<Gain>, expected: f64, typical: f64) -> f64 {
+    let habit = Gain { value: expected, error: SCATTER * typical };
+    let (mut weights, mut sum) = (0.0, 0.0);
+    for gain in [Some(fast), slow, Some(habit)].into_iter().flatten() {
+        let weight = 1.0 / (gain.error * gain.error);
+        weights += weight;
+        sum += weight * gain.value;
+    }
+    sum / weights
+}
+
+/// By how much gains to slow and fast signals differ beyond their errors: they need not be the same signal.
+///
+/// A standard deviation; zero unless it is sure that they differ.
+pub(super) fn excess(both: impl Iterator<Item = (Gain, Gain)>) -> f64 {
+    let (mut squares, mut expected) = (Vec::new(), Vec::new());
+    for (fast, slow) in both {
+        squares.push((fast.value - slow.value).powi(2));
+        expected.push(fast.error.powi(2) + slow.error.powi(2));
+    }
+    let sure = 1.0 + SURE * (MEDIAN_SCATTER / squares.len() as f64).sqrt();
+    let (found, expected) = (median(&mut squares) / MEDIAN_SQUARE, median(&mut expected));
+    if found > sure * expected { (found - expected).sqrt() } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -183,6 +219,23 @@ mod tests {
         let mut lanes = [lane; 10];
         add_tile(data.view(), Array2::<u8>::zeros((n, 10)).view(), 1, &frames, &mut lanes);
         lanes.iter().map(|lane| (gain(&lane.sums, 0.1, 1.0, 1.0).unwrap(), 1.0)).collect()
+    }
+
+    #[test]
+    fn gains_that_differ_by_more_than_their_errors_are_told() {
+        let (fast, slow, more) = (noise(400, 1), noise(400, 2), noise(400, 3));
+        let pairs = |excess: f64| {
+            let both = fast.iter().zip(&slow).zip(&more).map(move |((fast, slow), more)| {
+                let slow = Gain { value: 1.0 + 0.01 * slow + excess * more, error: 0.01 };
+                (Gain { value: 1.0 + 0.1 * fast, error: 0.1 }, slow)
+            });
+            both.collect::<Vec<_>>()
+        };
+        assert!(excess(pairs(0.0).into_iter()) == 0.0);
+        let found = excess(pairs(0.2).into_iter());
+        assert!((found - 0.2).abs() < 0.03, "{found}");
+        let none: [(Gain, Gain); 0] = [];
+        assert!(excess(none.into_iter()) == 0.0);
     }
 
     #[test]

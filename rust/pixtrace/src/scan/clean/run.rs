@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::column::{self, Column, Masks, State, scale};
 use super::drift::Timeline;
 use super::modes::{self, Gain, Lane, Member, Sums};
+use super::slow::Slow;
 use super::{CleanInput, Cleaned, CleaningParams, events, line, noise, verdict};
 use crate::numeric::Real;
 use crate::numeric::stats::median;
@@ -76,7 +77,10 @@ pub fn clean<T: Real, F: Flags>(
         (0..input.valid_frames.len()).filter(|&f| input.valid_frames[f]).collect();
     let n_channels = input.channel_gains.len();
     let n_modes = 1 + input.channel_groups.len();
-    let timeline = Timeline::new(&frames, params.drift_time / input.dt);
+    let timeline = match params.corners {
+        Some([corner, spacing]) => Timeline::with_corners(&frames, corner, spacing),
+        None => Timeline::new(&frames, params.drift_time / input.dt),
+    };
     let channel = |&gain: &f64| Channel {
         is_dead: false,
         is_blind: false,
@@ -121,8 +125,10 @@ pub fn clean<T: Real, F: Flags>(
         first_look(column, channel, &timeline, space);
     })?;
     for round in 0..params.n_rounds {
+        let corners = channels.iter().map(|channel| channel.corners.as_slice());
+        let mut slow = Slow::new(corners, timeline.n_corners);
         for mode in &mut modes {
-            mode.remove(&mut work, &mut channels, &expected, params)?;
+            mode.remove(&mut work, &mut channels, &mut slow, &expected, params)?;
         }
         let is_last = round + 1 == params.n_rounds;
         work.columns(&mut channels, |column, channel, space| {
@@ -344,10 +350,12 @@ impl Mode {
         &mut self,
         work: &mut Work<'_, T, F>,
         channels: &mut [Channel],
+        slow: &mut Slow,
         expected: &[f64],
         params: &CleaningParams,
     ) -> Result<(), Error> {
         let members = self.members(channels);
+        let of_drifts = slow.take_out(&members, &self.group);
         let weights = self.estimate(work, &members)?;
         let mut share = vec![0.0; channels.len()];
         for (members, weight) in members.iter().zip(&weights).filter(|(_, weight)| **weight > 0.0) {
@@ -375,15 +383,26 @@ impl Mode {
                 self.signals[group].iter_mut().for_each(|[old, new]| *new = *old);
                 continue;
             };
+            let both = members.iter().filter_map(|member| {
+                let (c, channel) = (member.channel, &channels[member.channel]);
+                let fast = found[c]?.of_part(part);
+                let error = fast.error * (channel.scale / channel.sigma).max(1.0);
+                Some((Gain { error, ..fast }, of_drifts[c]?))
+            });
+            let excess = modes::excess(both);
             for (c, channel) in channels.iter_mut().enumerate() {
                 let (Some(gain), true) = (found[c], self.group[c] == Some(group)) else { continue };
+                let (fast, slow) = (gain.of_part(part), of_drifts[c].map(|gain| gain.with(excess)));
                 let expected = if self.number == 0 { expected[c] } else { 1.0 };
-                new_gains[c] = modes::settle(gain, part, expected, typical);
+                new_gains[c] = modes::settle(fast, slow, expected, typical);
                 is_found[c] = true;
                 if self.number == 0 {
-                    let missing = typical - gain.value.abs() / part;
-                    channel.is_blind = gain.value.abs() < params.blind_limit * typical * part
-                        && missing > SURELY_BLIND * gain.error / part;
+                    let is_missing = |gain: Gain| {
+                        let missing = typical - gain.value.abs();
+                        gain.value.abs() < params.blind_limit * typical
+                            && missing > SURELY_BLIND * gain.error
+                    };
+                    channel.is_blind = is_missing(fast) || slow.is_some_and(is_missing);
                 }
             }
         }

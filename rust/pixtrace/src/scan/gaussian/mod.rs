@@ -9,6 +9,7 @@ pub mod flags;
 mod model;
 mod report;
 mod run;
+mod scatter;
 mod sky;
 mod start;
 mod stream;
@@ -122,6 +123,12 @@ pub struct GaussianFit {
     ///
     /// Parameters that were held have zeros. The variance of the angle of a round beam is infinite.
     pub covariance: [[f64; 7]; 7],
+    /// Variance of each of the seven as the residuals have it, over that in `covariance`; NaN if it is not known.
+    ///
+    /// It is taken from fits to samples alone, where the source was passed often enough: from how residuals differ from
+    /// passage to passage, so that it knows of noise that is correlated. For one fit it is good to some ten per cent; its
+    /// mean over many is what errors are to be scaled with.
+    pub scatter: [f64; 7],
     /// Sum of weight times the square of data less model over the cells.
     pub chi2: f64,
     /// Number of cells that were fitted.
@@ -143,6 +150,7 @@ impl GaussianFit {
             angle: f64::NAN,
             level: f64::NAN,
             covariance: [[f64::NAN; 7]; 7],
+            scatter: [f64::NAN; 7],
             chi2: f64::NAN,
             n_cells,
             degrees_of_freedom: 0,

@@ -10,18 +10,20 @@ use super::beam::{
     AMPLITUDE, FWHM, LEVEL, MEAN, N, Parameters, X, Y, distance_squared, eigenvalues, variances,
 };
 use super::model::{CHUNK, Chunk, FarSums, normal};
-use super::report::NEAR_LIMIT;
+use super::report::{NEAR_LIMIT, set_parameters};
 use super::run::{ROUNDING, STEP};
 use super::sky::Bounds;
-use super::{BeamShape, GaussianFit, GaussianFitParams, flags, start};
+use super::{BeamShape, GaussianFit, GaussianFitParams, flags, scatter, start};
 use crate::numeric::Real;
-use crate::numeric::levenberg::{self, Limits, Normal, Problem};
+use crate::numeric::levenberg::{self, Limits, Minimum, Normal, Problem};
 use crate::scan::Flags;
 use crate::scan::samples::{LISTED, channels, check_length, check_shape};
 use crate::{Control, Error};
 
-/// Channels that are read together.
+/// Channels that are read together, at most.
 const TILE: usize = 16;
+/// Samples that are read together: as many as keep the memory of a thread below some 64 MB.
+const SAMPLES: usize = 1 << 20;
 /// Samples within this many FWHM of the source are compared with the beam: beyond, it is below 1e-10.
 const NEAR: f64 = 3.0;
 /// Others are collected when the source has moved by this many FWHM, or widened by this factor.
@@ -68,13 +70,13 @@ struct Frame {
     weight: f64,
 }
 
-/// The samples of one channel.
+/// The samples of one channel, in the order of time.
 #[derive(Debug, Default)]
-struct Stream {
-    x: Vec<f64>,
-    y: Vec<f64>,
-    value: Vec<f64>,
-    weight: Vec<f64>,
+pub(super) struct Stream {
+    pub(super) x: Vec<f64>,
+    pub(super) y: Vec<f64>,
+    pub(super) value: Vec<f64>,
+    pub(super) weight: Vec<f64>,
 }
 
 /// Fits a Gaussian on a level to the samples of each listed channel, in parallel.
@@ -106,7 +108,8 @@ pub fn fit_streams<T: Real, F: Flags>(
     let mut order: Vec<usize> = (0..listed.len()).collect();
     order.sort_unstable_by_key(|&k| listed[k]);
     control.expect(listed.len());
-    let parts: Vec<Vec<(usize, GaussianFit)>> = (order.par_chunks(TILE))
+    let tile = (SAMPLES / frames.len().max(1)).clamp(1, TILE);
+    let parts: Vec<Vec<(usize, GaussianFit)>> = (order.par_chunks(tile))
         .map_init(Vec::new, |streams, tile| {
             control.check()?;
             input.read(&frames, &listed, tile, streams);
@@ -247,7 +250,28 @@ fn fit_one(
         });
     }
     let place = |p: &Parameters| place_flags(p, stream, &bounds, extent);
-    params.conclude(end.as_ref(), n, &bounds, reference_level, place)
+    let mut fit = params.conclude(end.as_ref(), n, &bounds, reference_level, place);
+    if let Some(end) = end.filter(|_| !fit.has_failed()) {
+        set_scatter(&mut fit, &end, stream, reference_level, &bounds);
+    }
+    fit
+}
+
+/// Sets by how much the residuals contradict the covariance.
+fn set_scatter(
+    fit: &mut GaussianFit,
+    end: &Minimum<N>,
+    stream: &Stream,
+    reference_level: f64,
+    bounds: &Bounds,
+) {
+    let p = &end.parameters;
+    let (normal, wide) = (&end.normal, widest(p));
+    let found = scatter::covariance(p, normal, stream, reference_level, wide, NEAR, bounds);
+    let Some(found) = found else { return };
+    let mut other = fit.clone();
+    set_parameters(&mut other, p, &found, reference_level, fit.flags & flags::ROUND != 0);
+    fit.scatter = std::array::from_fn(|i| other.covariance[i][i] / fit.covariance[i][i]);
 }
 
 /// Tells what is doubtful about where the beam stands among the samples, and about its width.

@@ -1,0 +1,181 @@
+"""Beam maps, from file to report: time, and memory of a scan that is large."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pixtrace.io.scan import stream_simulated, write_neutral_fits
+from pixtrace.simulate import ArrayLayout, ScanNoise, ScanParams, ScanPattern, ScanSimulator
+from tests.reference import PROJECT
+
+#: Seconds that one round of the reference takes on a scan of this size, repaired so that it runs; not measured here.
+REFERENCE_ROUND = 25.0
+#: Times faster that it is to be, for the same rounds.
+TARGET = 20.0
+#: Most memory, in units of the raw signals.
+MEMORY_TARGET = 2.5
+NOISE = ScanNoise(white=12.0, knee=0.5, sky=10.0, glitch_rate=0.02, glitch_size=30.0, jump_rate=0.002, jump_size=50.0)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scan to be measured.
+
+    Attributes
+    ----------
+    name : str
+        In the page.
+    n_rows, n_columns, n_frames : int
+        Pixels and frames.
+    memories : tuple of float or None
+        Each one run: the option ``memory`` [GB], None for none.
+    """
+
+    name: str
+    n_rows: int
+    n_columns: int
+    n_frames: int
+    memories: tuple[float | None, ...] = (None,)
+
+    def write(self, folder: Path) -> Path:
+        """Write the scan in the neutral form.
+
+        Parameters
+        ----------
+        folder : Path
+            Where.
+
+        Returns
+        -------
+        Path
+            The file.
+        """
+        wide, high = 4.0 * self.n_columns + 48.0, 4.0 * self.n_rows + 48.0
+        params = ScanParams(
+            pattern=ScanPattern(kind="lissajous", width=wide, height=high, period=0.02 * max(wide, high)),
+            array=ArrayLayout(n_rows=self.n_rows, n_columns=self.n_columns, pitch=4.0, dead_fraction=0.05),
+            noise=NOISE,
+            n_frames=self.n_frames,
+            seed=11,
+        )
+        path = folder / f"{self.n_rows * self.n_columns}x{self.n_frames}.fits"
+        write_neutral_fits(path, stream_simulated(ScanSimulator(params)))
+        return path
+
+
+#: The scan of the reference, and a large one, which is cleaned whole and in windows.
+CASES = (Case("reference", 24, 37, 4031), Case("large", 40, 65, 100_000, (None, 1.2)))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run took.
+
+    Attributes
+    ----------
+    case : Case
+        The scan.
+    memory : float or None
+        The option [GB].
+    seconds : float
+        The whole process.
+    found : dict
+        What `tests.bench.beammap_runner` printed.
+    """
+
+    case: Case
+    memory: float | None
+    seconds: float
+    found: dict[str, object]
+
+    def number(self, name: str) -> float:
+        """Return one of the numbers that were printed."""
+        return float(str(self.found[name]))
+
+    def row(self) -> str:
+        """Return the row of the table in the page."""
+        case, stages = self.case, self.found["stages"]
+        assert isinstance(stages, dict)
+        rounds = self.number("rounds")
+        times = " + ".join(f"{stages[name]:.2f}" for name in ("reading", "rounds", "writing", "drawing"))
+        ratio = "-"
+        if case.name == "reference":
+            ratio = f"**{REFERENCE_ROUND * rounds / self.seconds:.0f}** ({TARGET:g})"
+        raw, peak = self.number("raw"), self.number("peak")
+        cells = (
+            f"{case.n_rows * case.n_columns} x {case.n_frames}",
+            "-" if self.memory is None else f"{self.memory:g} GB",
+            f"{self.number('windows'):.0f}",
+            f"{rounds:.0f}",
+            f"{self.seconds:.2f} s",
+            times,
+            f"{self.number('cpu'):.1f} s",
+            ratio,
+            f"{raw:.0f} MB",
+            f"{peak:.0f} MB (**{peak / raw:.2f}**)",
+        )
+        return f"| {' | '.join(cells)} |"
+
+
+def run(case: Case, path: Path, folder: Path, memory: float | None) -> Run:
+    """Make one beam map in a process of its own.
+
+    Parameters
+    ----------
+    case : Case
+        The scan.
+    path : Path
+        Its file.
+    folder : Path
+        For the products.
+    memory : float or None
+        The option [GB].
+
+    Returns
+    -------
+    Run
+        What it took.
+    """
+    words = [sys.executable, "-m", "tests.bench.beammap_runner", str(path), str(folder)]
+    words += [] if memory is None else [f"{memory:g}"]
+    start = time.perf_counter()
+    done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=PROJECT)
+    seconds = time.perf_counter() - start
+    found = json.loads(done.stdout.splitlines()[-1])
+    n_good = case.n_rows * case.n_columns * 0.95
+    assert np.isclose(found["good"], n_good, rtol=0.01), f"{found['good']} pixels instead of {n_good:.0f}"
+    result = Run(case, memory, seconds, found)
+    print(result.row())
+    return result
+
+
+def measure(folder: Path, rounds: int, only: str = "") -> list[Run]:
+    """Measure all cases.
+
+    Parameters
+    ----------
+    folder : Path
+        For scans and products.
+    rounds : int
+        How often the small one is measured; the fastest counts.
+    only : str, optional
+        Only cases with this in their name.
+
+    Returns
+    -------
+    list of Run
+        The measurements.
+    """
+    runs: list[Run] = []
+    for case in (case for case in CASES if only in case.name):
+        path = case.write(folder)
+        for memory in case.memories:
+            tries = [run(case, path, folder / "out", memory) for _ in range(rounds if case.n_frames < 10_000 else 1)]
+            runs.append(min(tries, key=lambda one: one.seconds))
+        path.unlink()
+    return runs
