@@ -55,10 +55,10 @@ class Case:
         Path
             The file.
         """
-        wide, high = 4.0 * self.n_columns + 48.0, 4.0 * self.n_rows + 48.0
+        wide, high = 3.0 * self.n_columns + 48.0, 3.0 * self.n_rows + 48.0
         params = ScanParams(
-            pattern=ScanPattern(kind="lissajous", width=wide, height=high, period=0.02 * max(wide, high)),
-            array=ArrayLayout(n_rows=self.n_rows, n_columns=self.n_columns, pitch=4.0, dead_fraction=0.05),
+            pattern=ScanPattern(kind="lissajous", width=wide, height=high, period=max(wide, high) / 150.0),
+            array=ArrayLayout(n_rows=self.n_rows, n_columns=self.n_columns, pitch=3.0, dead_fraction=0.05),
             noise=NOISE,
             n_frames=self.n_frames,
             seed=11,
