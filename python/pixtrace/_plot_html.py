@@ -69,8 +69,8 @@ class Page:
         body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
         self._parts.append(f"<table><tr>{head}</tr>{body}</table>")
 
-    def figures(self, figures: Mapping[str, Figure]) -> None:
-        """Add pictures under their headings; they become part of the page."""
+    def figures(self, figures: Mapping[str, Figure] | Mapping[str, Figure | bytes]) -> None:
+        """Add pictures, or bytes of a PNG, under their headings; they become part of the page."""
         for name, figure in figures.items():
             self.heading(name)
             self._parts.append(f'<img alt="{escape(name)}" src="data:image/png;base64,{_png(figure)}">')
@@ -85,7 +85,9 @@ class Page:
         return "\n".join([*self._parts, "</body></html>\n"])
 
 
-def _png(figure: Figure) -> str:
+def _png(figure: Figure | bytes) -> str:
+    if isinstance(figure, bytes):
+        return base64.b64encode(figure).decode("ascii")
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return base64.b64encode(stream.getvalue()).decode("ascii")

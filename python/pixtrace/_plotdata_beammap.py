@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixtrace.scan.beam_shape import CellPlaces
+from pixtrace.scan.map_view import MapView
 
 if TYPE_CHECKING:
     from pixtrace.scan.beam_map import BeamMap
@@ -152,7 +153,7 @@ def _plane(found: BeamMap, number: int) -> npt.NDArray[np.float64] | None:
         return None
     row = block.row(number)
     values = np.array(block.stack.data[row], dtype=np.float64)
-    values[~block.stack.valid[row]] = np.nan
+    values[~MapView(block, number).valid] = np.nan  # of this map alone: the stack would look at all of them
     return values
 
 

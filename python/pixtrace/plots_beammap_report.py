@@ -22,7 +22,7 @@ __all__ = ["beammap_report"]
 
 def beammap_report(
     found: BeamMap,
-    figures: Mapping[str, Figure],
+    figures: Mapping[str, Figure | bytes],
     *,
     files: Sequence[str] = (),
     options: Mapping[str, object] | None = None,
@@ -34,7 +34,7 @@ def beammap_report(
     ----------
     found : BeamMap
         The result.
-    figures : mapping of str to Figure
+    figures : mapping of str to Figure, or bytes of a PNG
         Pictures by their headings, in order; they are put into the page itself.
     files : sequence of str, optional
         Names of the products beside it.

@@ -11,7 +11,7 @@ from pixtrace.scan import ChannelFlag, Configuration, FitFlag, LoopState, PixelF
 from pixtrace.scan.combination import combine_fits, pointing_between, without_strangers
 from pixtrace.scan.frames import Frames
 from pixtrace.scan.levels import white_variance, without_level
-from pixtrace.scan.rounds import compare_rounds
+from pixtrace.scan.rounds import RoundRecord, compare_rounds, is_stuck
 from pixtrace.scan.source_signal import SourceSignal
 from pixtrace.simulate import ArrayLayout, ScanNoise
 from tests.beammaps import QUIET, errors, simulated, with_source
@@ -302,3 +302,14 @@ def test_samples_tell_more_than_maps() -> None:
         position, _ = errors(Reduction(scans=[scan]).reduce(), array)
         found.append(position)
     assert np.std(found[1]) < 0.9 * np.std(found[0])
+
+
+def test_a_few_pixels_that_never_settle_do_not_keep_all_others_going() -> None:
+    def rounds(*settled: int, found: int = 100) -> list[RoundRecord]:
+        return [RoundRecord(k + 1, found, n, 0.1) for k, n in enumerate(settled)]
+
+    assert is_stuck(rounds(0, 50, 99, 99, 99, 99))
+    assert not is_stuck(rounds(99, 99, 99))
+    assert not is_stuck(rounds(0, 98, 99, 99, 99))
+    assert not is_stuck(rounds(90, 90, 90, 90))
+    assert not is_stuck(rounds(0, 0, 0, 0, found=0))

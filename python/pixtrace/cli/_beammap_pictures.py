@@ -58,7 +58,7 @@ def draw(job: BeamMapJob, found: BeamMap, files: Sequence[Path], pages: Sequence
     from pixtrace.io.atomic import atomic_path
     from pixtrace.plots_beammap_report import beammap_report
 
-    figures: dict[str, Figure] = {}
+    pictures: dict[str, bytes] = {}
     written: list[Path] = []
     try:
         figures = _figures(found, pages)
@@ -71,10 +71,11 @@ def draw(job: BeamMapJob, found: BeamMap, files: Sequence[Path], pages: Sequence
             path = job.path(suffix)
             save_figure(figure, path, overwrite=True)
             written.append(path)
-    headings = {suffix: PICTURES.get(suffix) or f"Pixel {suffix.split('.')[1]}" for suffix in figures}
+            pictures[suffix] = path.read_bytes()  # drawing takes longer
+    headings = {suffix: PICTURES.get(suffix) or f"Pixel {suffix.split('.')[1]}" for suffix in pictures}
     page = beammap_report(
         found,
-        {headings[suffix]: figure for suffix, figure in figures.items()},
+        {headings[suffix]: picture for suffix, picture in pictures.items()},
         files=[path.name for path in [*files, *written]],
         options={name: value for name, value in job.options.changed().items() if name != "name"},
         version=__version__,

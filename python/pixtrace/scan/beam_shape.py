@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pixtrace.scan.map_view import MapView
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -107,11 +109,12 @@ def misfit(block: MapBlock, fits: PixelFits) -> float:
     sums = np.zeros((2, _N_RINGS))
     rows = np.flatnonzero(fits.is_found & (fits.peak != 0.0))[:_MOST]
     for k in rows:
-        row = block.row(int(fits.fixed_index[k]))
+        number = int(fits.fixed_index[k])
+        row = block.row(number)
         width = (float(fits.fwhm_major[k]), float(fits.fwhm_minor[k]))
         value, blur = places.gaussian((float(fits.x[k]), float(fits.y[k])), width, float(fits.angle[k]))
         distance = np.hypot(places.x - fits.x[k], places.y - fits.y[k]) / math.sqrt(width[0] * width[1])
-        inside = np.asarray(block.stack.valid[row]) & (distance < _CORE)
+        inside = MapView(block, number).valid & (distance < _CORE)
         rest = (np.asarray(block.stack.data[row])[inside] - fits.level[k]) / fits.peak[k] - (value + blur)[inside]
         ring = (distance[inside] * (_N_RINGS / _CORE)).astype(np.int64)
         # Differences as parts of the Gaussian, each with its weight.

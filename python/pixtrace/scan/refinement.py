@@ -56,12 +56,12 @@ def refine_fits(integrations: Iterable[Integration], fits: PixelFits, *, n_threa
     scatter = np.full((len(fits), len(PARAMETERS)), np.nan)
     for integration in integrations:
         fits = _refine(integration, fits, scatter, n_threads)
-    scales = dict(zip(_ERRORS, error_scales(scatter), strict=True))
+    scales = error_scales(scatter).T
     refined = np.isfinite(scatter).any(axis=1)
-    return replace(
-        fits,
-        **{name: np.where(refined, scale, 1.0) * getattr(fits, name) for name, scale in scales.items()},
-    )
+    changed = {
+        name: np.where(refined, scale, 1.0) * getattr(fits, name) for name, scale in zip(_ERRORS, scales, strict=True)
+    }
+    return replace(fits, **changed)
 
 
 def error_scales(scatter: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -69,7 +69,8 @@ def error_scales(scatter: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
     Cleaning leaves noise that is correlated over a passage of the source: drifts and common signals are known from
     samples beside the source only. `GaussianFits.scatter` tells for each pixel how much that is, to some ten per cent;
-    pixels of an array have it in common, so that their mean is taken.
+    pixels of an array have it in common, so that their mean is taken. A pixel that scatters far more than the others,
+    as one with a jump that was not found, has its own.
 
     Parameters
     ----------
@@ -78,17 +79,21 @@ def error_scales(scatter: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
     Returns
     -------
-    ndarray of float64, shape (7,)
-        Square root of the mean over the pixels, without those far from their median; 1 where nothing is known.
+    ndarray of float64, shape (n, 7)
+        Square root of the mean over the pixels, without those far from their median; 1 where nothing is known of any.
     """
-    scales = np.ones(scatter.shape[1])
+    scales = np.ones(scatter.shape)
     for k, column in enumerate(scatter.T):
-        known = column[np.isfinite(column) & (column > 0.0)]
-        if known.size:
-            middle = float(np.median(known))
-            spread = _MAD * float(np.median(np.abs(known - middle)))
-            usual = known[np.abs(known - middle) <= _FAR * spread] if spread > 0.0 else known
-            scales[k] = math.sqrt(float(usual.mean()))
+        is_known = np.isfinite(column) & (column > 0.0)
+        known = column[is_known]
+        if known.size == 0:
+            continue
+        middle = float(np.median(known))
+        far = _FAR * _MAD * float(np.median(np.abs(known - middle)))
+        usual = known[np.abs(known - middle) <= far]
+        scales[:, k] = math.sqrt(float(usual.mean()))
+        is_apart = is_known & (np.nan_to_num(column) > middle + far)
+        scales[is_apart, k] = np.sqrt(column[is_apart])
     return scales
 
 

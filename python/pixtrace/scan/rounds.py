@@ -21,7 +21,7 @@ from pixtrace.scan.refinement import refine_fits
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -34,6 +34,8 @@ _log = logging.getLogger("pixtrace.scan")
 #: Standard errors by which a pixel may move to and fro between the same two places: a sample that is taken for a glitch
 #: in every other round does that to it.
 _SWING = 0.3
+_STUCK = 4  # rounds in which nothing changed
+_NEARLY_ALL = 0.95  # of the pixels that were found
 _SMALLEST_STEP = 1e-4  # of the FWHM, and of the amplitude: nobody asks for more
 
 
@@ -200,7 +202,25 @@ def _go_round(
 def _is_over(state: LoopState, least: int, most: int) -> bool:
     """Tell whether there is nothing left to be done."""
     number = len(state.records)
-    return number > 0 and ((state.is_settled and number >= least) or number >= most)
+    return number > 0 and (((state.is_settled or is_stuck(state.records)) and number >= least) or number >= most)
+
+
+def is_stuck(records: Sequence[RoundRecord]) -> bool:
+    """Tell whether more rounds would change nothing: a few pixels move, and none of them has settled for some rounds.
+
+    Parameters
+    ----------
+    records : sequence of RoundRecord
+        The rounds so far.
+
+    Returns
+    -------
+    bool
+        True if the last four rounds found and settled the same number of pixels, nearly all.
+    """
+    last = records[-_STUCK:]
+    same = len({(record.n_found, record.n_settled) for record in last}) == 1
+    return len(last) == _STUCK and same and last[0].n_settled >= _NEARLY_ALL * last[0].n_found > 0
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -1,6 +1,8 @@
 //! Signals that many channels see together: the whole array, or those of a group.
 
-use ndarray::{ArrayView1, ArrayView2};
+use std::ops::Range;
+
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, s};
 
 use crate::numeric::Real;
 use crate::numeric::stats::median;
@@ -83,18 +85,57 @@ pub(super) fn add_tile<T: Real, F: Flags>(
     frames: &[usize],
     lanes: &mut [Lane<'_>],
 ) {
-    for (i, &frame) in frames.iter().enumerate() {
-        for ((lane, &x), flag) in lanes.iter_mut().zip(data.row(frame)).zip(flags.row(frame)) {
-            let Some([old, new]) = lane.signal.map(|signal| signal[i]) else { continue };
-            let x = x.to_f64();
-            if x.abs() <= lane.limit && !flag.has_any(excluded) {
-                let x = x + lane.old_gain * old;
+    for run in runs(lanes) {
+        let Some(signal) = lanes[run.start].signal else { continue };
+        let (data, flags) = (data.slice(s![.., run.clone()]), flags.slice(s![.., run.clone()]));
+        let lanes = &mut lanes[run];
+        for (&[old, new], &frame) in signal.iter().zip(frames) {
+            for ((lane, &x), flag) in lanes.iter_mut().zip(data.row(frame)).zip(flags.row(frame)) {
+                let x = x.to_f64();
+                let is_used = x.abs() <= lane.limit && !flag.has_any(excluded);
+                // Chosen and not branched on: glitches come when they like.
+                let x = if is_used { x + lane.old_gain * old } else { 0.0 };
+                let new = if is_used { new } else { 0.0 };
                 lane.sums.signal += new * new;
                 lane.sums.product += new * x;
                 lane.sums.sample += x * x;
             }
         }
     }
+}
+
+/// Removes the new signals with the new gains from a tile, instead of the old ones with the old gains.
+pub(super) fn subtract_tile<T: Real>(
+    mut data: ArrayViewMut2<'_, T>,
+    frames: &[usize],
+    lanes: &[Lane<'_>],
+) {
+    for run in runs(lanes) {
+        let Some(signal) = lanes[run.start].signal else { continue };
+        let (mut data, lanes) = (data.slice_mut(s![.., run.clone()]), &lanes[run]);
+        for (&[old, new], &frame) in signal.iter().zip(frames) {
+            for (x, lane) in data.row_mut(frame).iter_mut().zip(lanes) {
+                *x = T::from_f64(x.to_f64() + lane.old_gain * old - lane.new_gain * new);
+            }
+        }
+    }
+}
+
+/// Neighbours that have the same signal: what is done to them is done side by side.
+fn runs(lanes: &[Lane<'_>]) -> Vec<Range<usize>> {
+    let mut start = 0;
+    let same = |a: &Lane<'_>, b: &Lane<'_>| match (a.signal, b.signal) {
+        (Some(a), Some(b)) => std::ptr::eq(a, b),
+        (None, None) => true,
+        _ => false,
+    };
+    lanes
+        .chunk_by(same)
+        .map(|run| {
+            start += run.len();
+            start - run.len()..start
+        })
+        .collect()
 }
 
 /// One channel of a tile, while its gain is found and its signal removed.

@@ -489,20 +489,13 @@ impl Mode {
         (work.data.axis_chunks_iter_mut(Axis(1), TILE).into_par_iter())
             .zip(channels.par_chunks(TILE))
             .enumerate()
-            .try_for_each(|(tile, (mut data, channels))| {
+            .try_for_each(|(tile, (data, channels))| {
                 control.check()?;
                 let mut lanes = self.lanes(tile * TILE, channels);
                 for (lane, gain) in lanes.iter_mut().zip(&new_gains[tile * TILE..]) {
                     lane.new_gain = *gain;
                 }
-                for (i, &frame) in frames.iter().enumerate() {
-                    for (x, lane) in data.row_mut(frame).iter_mut().zip(&lanes) {
-                        let Some([old, new]) = lane.signal.map(|signal| signal[i]) else {
-                            continue;
-                        };
-                        *x = T::from_f64(x.to_f64() + lane.old_gain * old - lane.new_gain * new);
-                    }
-                }
+                modes::subtract_tile(data, frames, &lanes);
                 control.advance(1);
                 Ok(())
             })
