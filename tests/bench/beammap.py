@@ -34,6 +34,8 @@ class Case:
         Pixels and frames.
     memories : tuple of float or None
         Each one run: the option ``memory`` [GB], None for none.
+    rounds : int
+        Most rounds.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Case:
     n_columns: int
     n_frames: int
     memories: tuple[float | None, ...] = (None,)
+    rounds: int = 12
 
     def write(self, folder: Path) -> Path:
         """Write the scan in the neutral form.
@@ -69,7 +72,7 @@ class Case:
 
 
 #: The scan of the reference, and a large one, which is cleaned whole and in windows.
-CASES = (Case("reference", 24, 37, 4031), Case("large", 40, 65, 100_000, (None, 1.2)))
+CASES = (Case("reference", 24, 37, 4031), Case("large", 40, 65, 100_000, (None, 1.2), 3))
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def run(case: Case, path: Path, folder: Path, memory: float | None) -> Run:
     Run
         What it took.
     """
-    words = [sys.executable, "-m", "tests.bench.beammap_runner", str(path), str(folder)]
+    words = [sys.executable, "-m", "tests.bench.beammap_runner", str(path), str(folder), str(case.rounds)]
     words += [] if memory is None else [f"{memory:g}"]
     start = time.perf_counter()
     done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=PROJECT)

@@ -1,7 +1,8 @@
-"""One beam map from file to report, in a process of its own: ``python -m tests.bench.beammap_runner SCAN FOLDER [GB]``.
+"""One beam map from file to report, in a process of its own.
 
-Prints what it took as JSON: seconds of each stage and of the processor, the peak of the memory, rounds, pixels. Linux
-only. The seconds of starting the interpreter are not in the stages; whoever calls it measures the whole.
+``python -m tests.bench.beammap_runner SCAN FOLDER ROUNDS [GB]`` prints what it took as JSON: seconds of each stage and
+of the processor, the peak of the memory, rounds, pixels. Linux only. The seconds of starting the interpreter are not in
+the stages; whoever calls it measures the whole.
 """
 
 import json
@@ -16,8 +17,10 @@ from tests.bench.proc import memory
 
 def main() -> None:
     """Measure, and print the result."""
-    scan, folder, *rest = sys.argv[1:]
-    options = {"memory": float(rest[0])} if rest else {}
+    scan, folder, rounds, *rest = sys.argv[1:]
+    options: dict[str, float] = {"rounds": int(rounds)}
+    if rest:
+        options["memory"] = float(rest[0])
     stages: dict[str, float] = {}
     since = time.perf_counter()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pixtrace._providers import PROVIDERS, provider
-from pixtrace.scan.products import PixelMapFiles
+from pixtrace.scan.products import PixelMapFiles, ScratchRoom
 from tests.reference import PROJECT
 
 PACKAGE = PROJECT / "python" / "pixtrace"
@@ -102,8 +102,9 @@ def test_one_table_alone_imports_by_name() -> None:
     assert all(module.split(".")[1] == "io" for module in PROVIDERS.values())
 
 
-def test_the_provider_of_files_gives_all_that_pixel_maps_ask_for() -> None:
-    for name, function in inspect.getmembers(PixelMapFiles, inspect.isfunction):
+@pytest.mark.parametrize(("need", "protocol"), [("pixel_map_files", PixelMapFiles), ("scratch", ScratchRoom)])
+def test_the_provider_gives_all_that_is_asked_for(need: str, protocol: type) -> None:
+    for name, function in inspect.getmembers(protocol, inspect.isfunction):
         if not name.startswith("_"):
             asked = list(inspect.signature(function).parameters)[1:]
-            assert list(inspect.signature(getattr(provider("pixel_map_files"), name)).parameters) == asked
+            assert list(inspect.signature(getattr(provider(need), name)).parameters) == asked
