@@ -131,7 +131,7 @@ def extract(
     progress: _Progress | None,
 ) -> tuple[dict[int, tuple[int, list[_Float64], list[npt.NDArray[np.uint32]]]], _Planes]: ...
 def combine_slices(
-    slices: Sequence[tuple[_Float64, _Float64, _Float64]], half_window: int
+    slices: Sequence[tuple[_Float64, _Float64, _Float64, _Float64]], half_window: int
 ) -> tuple[list[_Float64], list[bool]]: ...
 def fit_all_regions(
     flux: _Plane,

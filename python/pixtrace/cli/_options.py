@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from pixtrace.trace.params import TraceParams
 
-__all__ = ["KINDS", "Options", "read_toml"]
+__all__ = ["Options", "read_toml"]
 
 _OWN = ("fit_threshold", "slope_limit", "psf_optimal", "errors", "n_covariances")
 """Parameters of the method that have an option of their own."""
 
 _FORMATS = ("fits", "asdf")
 
-KINDS: Mapping[str, tuple[type, ...]] = {
+_KINDS: Mapping[str, tuple[type, ...]] = {
     "factor": (float, int),
     "output": (str,),
     "overwrite": (bool,),
@@ -86,7 +86,7 @@ class Options:
         A value is not possible.
     """
 
-    kinds: ClassVar[Mapping[str, tuple[type, ...]]] = KINDS
+    kinds: ClassVar[Mapping[str, tuple[type, ...]]] = _KINDS
 
     factor: float = 2.0
     output: Path = field(default_factory=Path)

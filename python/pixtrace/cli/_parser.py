@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["CONFIG", "EXIT_CODES", "FILES_HELP", "add_output", "add_parameters", "add_rest", "build_parser"]
+__all__ = ["build_parser"]
 
-EXIT_CODES = """\
+_EXIT_CODES = """\
 exit codes:
   0    every file was done
   1    one or more files failed; the others were done, and the failures are listed at the end
@@ -28,12 +28,12 @@ exit codes:
   143  terminated (SIGTERM); likewise
 """
 
-FILES_HELP = (
+_FILES_HELP = (
     "files (*_cal.fits and the like, also .gz; or the plain FITS format of pixtrace), folders with such files, "
     "or associations (*_asn.json)"
 )
 
-CONFIG = """\
+_CONFIG = """\
 configuration file (TOML; what is given on the command line wins):
   factor = 3
   output = "oversampled"
@@ -119,7 +119,7 @@ def build_parser() -> argparse.ArgumentParser:
         description=(
             "Spectral traces of undersampled slit and integral-field spectrographs; beam maps of scanning cameras."
         ),
-        epilog=f"{EXIT_CODES}\nTry it without data of your own:  pixtrace demo oversample, pixtrace demo beammap",
+        epilog=f"{_EXIT_CODES}\nTry it without data of your own:  pixtrace demo oversample, pixtrace demo beammap",
     )
     parser.add_argument("--version", action=_ShowVersion, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
@@ -128,7 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
         "oversample",
         help="fit the traces and put the flux on a finer grid",
         description="Fit the trace of every slice or slit and put the flux on a grid N times finer along the slice.",
-        epilog=CONFIG + EXIT_CODES,
+        epilog=_CONFIG + _EXIT_CODES,
     )
     _add_factor(oversample, "2")
     _add_processing(oversample)
@@ -137,7 +137,7 @@ def build_parser() -> argparse.ArgumentParser:
         "trace",
         help="fit the traces and write the trace image, without oversampling",
         description="Fit the trace of every slice or slit and write the exposure with its trace image (factor 1).",
-        epilog=CONFIG.replace("  factor = 3\n", "") + EXIT_CODES,
+        epilog=_CONFIG.replace("  factor = 3\n", "") + _EXIT_CODES,
     )
     _add_processing(trace)
 
@@ -149,9 +149,9 @@ def build_parser() -> argparse.ArgumentParser:
         "inspect",
         help="say what is in a file",
         description="Say what a file holds, which parameters it would be given, and whether it can be oversampled.",
-        epilog=EXIT_CODES,
+        epilog=_EXIT_CODES,
     )
-    inspect.add_argument("files", nargs="+", metavar="FILE", help=FILES_HELP)
+    inspect.add_argument("files", nargs="+", metavar="FILE", help=_FILES_HELP)
     inspect.add_argument("--json", action="store_true", help="one JSON object per file and line, for scripts")
     _add_verbosity(inspect)
 
@@ -161,7 +161,7 @@ def build_parser() -> argparse.ArgumentParser:
         "demo",
         help="show on simulated data what it is good for",
         description="Run a command on simulated data and show what it is good for.",
-        epilog=EXIT_CODES,
+        epilog=_EXIT_CODES,
     )
     demos = demo.add_subparsers(title="demonstrations", dest="demo", metavar="WHAT", required=True)
     star = demos.add_parser(
@@ -172,7 +172,7 @@ def build_parser() -> argparse.ArgumentParser:
             "and show how its spectrum wiggles before and after. Files of an earlier demo in the same\n"
             "folder are replaced."
         ),
-        epilog=EXIT_CODES,
+        epilog=_EXIT_CODES,
     )
     _add_factor(star, "3")
     star.set_defaults(factor=3.0)
@@ -185,7 +185,7 @@ def build_parser() -> argparse.ArgumentParser:
             "on it, and compare positions and gains with the truth. Files of an earlier demo in the same folder are\n"
             "replaced."
         ),
-        epilog=EXIT_CODES,
+        epilog=_EXIT_CODES,
     )
     _add_demo_output(beams)
     return parser
@@ -252,18 +252,18 @@ def _add_models(commands: argparse._SubParsersAction[_Parser]) -> None:
         "fit",
         help="fit the traces and keep the models",
         description="Fit the trace of every slice or slit and write the models, for `pixtrace apply`.",
-        epilog=CONFIG.replace("  factor = 3\n", "").replace("  plot = true\n", '  format = "fits"\n') + EXIT_CODES,
+        epilog=_CONFIG.replace("  factor = 3\n", "").replace("  plot = true\n", '  format = "fits"\n') + _EXIT_CODES,
     )
-    fit.add_argument("files", nargs="+", metavar="FILE", help=FILES_HELP)
+    fit.add_argument("files", nargs="+", metavar="FILE", help=_FILES_HELP)
     output = fit.add_argument_group("output")
-    add_output(output)
+    _add_output(output)
     output.add_argument(
         "--format",
         choices=("fits", "asdf"),
         help="kind of file: tables in FITS, or ASDF (extra: asdf) (default: fits)",
     )
-    add_parameters(fit.add_argument_group("method"))
-    add_rest(fit)
+    _add_parameters(fit.add_argument_group("method"))
+    _add_rest(fit)
 
     apply = commands.add_parser(
         "apply",
@@ -273,7 +273,7 @@ def _add_models(commands: argparse._SubParsersAction[_Parser]) -> None:
             "were fitted to the result is that of `pixtrace oversample`; on others of the same source at the same\n"
             "place in the slices, the models are scaled to their flux."
         ),
-        epilog=CONFIG + EXIT_CODES,
+        epilog=_CONFIG + _EXIT_CODES,
     )
     apply.add_argument("model", metavar="MODEL", help="file that `pixtrace fit` has written")
     _add_factor(apply, "2")
@@ -314,7 +314,7 @@ def _add_compare(commands: Any) -> None:  # noqa: ANN401 - argparse does not nam
             "kernels of pixtrace, and say how far the products are apart, plane by plane and region by region, and\n"
             "how long both take. Writes FILE_compare.ecsv and FILE_compare.png. Needs jwst 3.0.x."
         ),
-        epilog=EXIT_CODES,
+        epilog=_EXIT_CODES,
     )
     compare.add_argument("files", nargs="+", metavar="FILE", help="calibrated exposures (*_cal.fits, also .gz)")
     _add_factor(compare, "2")
@@ -346,9 +346,9 @@ def _add_verbosity(parser: argparse.ArgumentParser) -> None:
 def _add_processing(parser: argparse.ArgumentParser) -> None:
     """Add what `oversample` and `trace` have in common."""
     switch = argparse.BooleanOptionalAction
-    parser.add_argument("files", nargs="+", metavar="FILE", help=FILES_HELP)
+    parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES_HELP)
     output = parser.add_argument_group("output")
-    add_output(output)
+    _add_output(output)
     output.add_argument("--plot", action=switch, help="write a picture beside each result (extra: plot)")
     output.add_argument(
         "--report", action=switch, help="write beside each result how good it is, in one HTML file (extra: plot)"
@@ -359,31 +359,19 @@ def _add_processing(parser: argparse.ArgumentParser) -> None:
         action=switch,
         help="write the full trace, the linearly interpolated flux and the residual too",
     )
-    add_parameters(parser.add_argument_group("method"))
-    add_rest(parser)
+    _add_parameters(parser.add_argument_group("method"))
+    _add_rest(parser)
 
 
-def add_output(output: argparse._ArgumentGroup) -> None:
-    """Add where results go.
-
-    Parameters
-    ----------
-    output : argparse group
-        The group of options.
-    """
+def _add_output(output: argparse._ArgumentGroup) -> None:
+    """Add where results go."""
     switch = argparse.BooleanOptionalAction
     output.add_argument("-o", "--output", metavar="DIR", help="folder to write to, made if need be (default: here)")
     output.add_argument("--overwrite", action=switch, help="replace files that are there already")
 
 
-def add_parameters(method: argparse._ArgumentGroup) -> None:
-    """Add what changes the numbers.
-
-    Parameters
-    ----------
-    method : argparse group
-        The group of options.
-    """
+def _add_parameters(method: argparse._ArgumentGroup) -> None:
+    """Add what changes the numbers."""
     method.add_argument(
         "--preset",
         metavar="NAME",
@@ -434,14 +422,8 @@ def _add_errors(method: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_rest(parser: argparse.ArgumentParser) -> None:
-    """Add the options that every command on files has.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The command.
-    """
+def _add_rest(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every command on files has."""
     parser.add_argument("--config", metavar="FILE", help="read options from a TOML file, see below")
     _add_threads(parser)
     _add_verbosity(parser)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pixtrace.cli import _parser as words
+from pixtrace.cli._parser import _CONFIG, _EXIT_CODES, _FILES_HELP, _add_output, _add_parameters, _add_rest
 
 __all__ = ["add_uses"]
 
@@ -73,16 +73,16 @@ def _command(
     plot: bool = False,
 ) -> argparse.ArgumentParser:
     """Add a command with all that they have in common."""
-    epilogue = words.CONFIG.replace("  factor = 3\n", "").replace("  n_covariances = 2\n", "")
+    epilogue = _CONFIG.replace("  factor = 3\n", "").replace("  n_covariances = 2\n", "")
     epilogue = epilogue.replace("  save_intermediate_results = false\n", f'  model = "models.fits"\n{config}')
     if not plot:
         epilogue = epilogue.replace("  plot = true\n", "")
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=help, description=description, epilog=epilogue + words.EXIT_CODES
+        name, help=help, description=description, epilog=epilogue + _EXIT_CODES
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help=words.FILES_HELP)
+    parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES_HELP)
     output = parser.add_argument_group("output")
-    words.add_output(output)
+    _add_output(output)
     if plot:
         output.add_argument(
             "--plot", action=argparse.BooleanOptionalAction, help="draw the spectra beside them (extra: plot)"
@@ -98,8 +98,8 @@ def _command(
         action=argparse.BooleanOptionalAction,
         help="scale the model to the flux of each exposure (default: unless it is the one it was fitted to)",
     )
-    words.add_parameters(method)
-    words.add_rest(parser)
+    _add_parameters(method)
+    _add_rest(parser)
     return parser
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pixtrace.trace.image import FloatPlane, SpectralImage
 
-__all__ = ["Extraction", "extract", "extract_planes"]
+__all__ = ["Extraction", "as_fitted", "extract", "extract_planes", "has_record"]
 
 #: Labels of one channel of MIRI MRS, which the slices of every channel count from.
 _LABELS_PER_CHANNEL = 100
@@ -227,8 +227,7 @@ def extract_planes(
     fitted = as_fitted(image, fitted)
     check_callable(progress, "progress")
     model = fitted.model
-    has_record = all(model.record(label) is not None for label, trace in model.items() if len(trace))
-    has_profile = has_record if profile_errors is None else as_flag(profile_errors, "profile_errors")
+    has_profile = has_record(model) if profile_errors is None else as_flag(profile_errors, "profile_errors")
     good = usable_flux(image)
     flux = good - good.dtype.type(fitted.offset) if fitted.offset else good
     known = None if wavelength is None else as_double(wavelength, "wavelength")
@@ -252,7 +251,7 @@ def extract_planes(
     is_split = source is not None
     spectra: dict[int, ExtractedSpectrum] = {}
     for label, (first, numbers, (n_pixels, n_rejected)) in found.items():
-        waves, values, variance, background, background_variance, fraction, chi2 = numbers
+        waves, values, variance, noise, background, background_variance, fraction, chi2 = numbers
         columns = np.arange(first, first + values.size)
         spectra[label] = ExtractedSpectrum(
             name=f"region {label}",
@@ -260,6 +259,7 @@ def extract_planes(
             wavelength=columns.astype(np.float64) if known is None else waves,
             flux=values,
             error=np.sqrt(variance),
+            noise=np.sqrt(noise),
             dq=_dq(values),
             background=background + fitted.offset if is_split else None,
             background_error=np.sqrt(background_variance) if is_split else None,
@@ -308,6 +308,22 @@ def as_fitted(image: SpectralImage, fitted: FittedImage | TraceModel) -> FittedI
     return fitted
 
 
+def has_record(model: TraceModel) -> bool:
+    """Return whether all fits of a model have left a record.
+
+    Parameters
+    ----------
+    model : TraceModel
+        The model.
+
+    Returns
+    -------
+    bool
+        True also for a model without any trace.
+    """
+    return all(model.record(label) is not None for label, trace in model.items() if len(trace))
+
+
 def _check_kinds(image: object, fitted: object) -> None:
     """Complain about an image and a model that are something else."""
     check_image(image)
@@ -342,7 +358,7 @@ def _groups(spectra: Mapping[int, ExtractedSpectrum]) -> dict[str, list[int]]:
 def _combine(name: str, members: Sequence[ExtractedSpectrum], half_window: int) -> ExtractedSpectrum:
     """Return one spectrum of several slices."""
     numbers, is_used = _native.combine_slices(
-        [(one.wavelength, one.flux, one.error**2) for one in members], half_window
+        [(one.wavelength, one.flux, one.error**2, _noise(one)) for one in members], half_window
     )
     wavelength, flux, variance, fraction, chi2 = numbers
     return ExtractedSpectrum(
@@ -357,6 +373,12 @@ def _combine(name: str, members: Sequence[ExtractedSpectrum], half_window: int) 
         unit=members[0].unit,
         wavelength_unit=members[0].wavelength_unit,
     )
+
+
+def _noise(spectrum: ExtractedSpectrum) -> npt.NDArray[np.float64]:
+    """Return the variance of a spectrum that is independent from column to column."""
+    noise = spectrum.error if spectrum.noise is None else spectrum.noise
+    return np.asarray(noise**2)
 
 
 def _dq(flux: npt.NDArray[np.float64]) -> npt.NDArray[np.uint32]:

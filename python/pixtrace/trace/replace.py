@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pixtrace.trace.companions import usable_flux
-from pixtrace.trace.extract import as_fitted, extract_planes
+from pixtrace.trace.extract import as_fitted, extract_planes, has_record
 from pixtrace.trace.image import DO_NOT_USE, FLUX_ESTIMATED
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def replace_bad_pixels(
         variances=variances,
         n_changed=n_changed,
         n_left=int(rows.size) - n_changed,
-        has_record=_has_record(fitted.model),
+        has_record=has_record(fitted.model),
     )
 
 
@@ -204,15 +204,8 @@ def subtract_source(
     )
 
 
-def _has_record(model: TraceModel) -> bool:
-    """Whether all fits of a model have left a record."""
-    return all(model.record(label) is not None for label, trace in model.items() if len(trace))
-
-
 def _shifted(image: SpectralImage, fitted: FittedImage) -> SpectralImage:
     """Return an image as it was fitted: its negative mean taken off."""
     if not fitted.offset:
         return image
-    import dataclasses
-
-    return dataclasses.replace(image, flux=image.flux - image.flux.dtype.type(fitted.offset))
+    return replace(image, flux=image.flux - image.flux.dtype.type(fitted.offset))

@@ -21,6 +21,7 @@ COLUMNS = (
     ("WAVELENGTH", "wavelength", "w"),
     ("FLUX", "flux", "f"),
     ("FLUX_ERROR", "error", "f"),
+    ("FLUX_NOISE", "noise", "f"),
     ("DQ", "dq", ""),
     ("BACKGROUND", "background", "f"),
     ("BKGD_ERROR", "background_error", "f"),
@@ -50,6 +51,10 @@ class ExtractedSpectrum:
         measured.
     error : ndarray of float64
         Its standard deviation.
+    noise : ndarray of float64, or None
+        What of the error comes from the pixels of the column alone, with the profile known: it is independent from
+        column to column. The rest comes from the profile, which neighbouring columns share. None where slices were
+        combined.
     dq : ndarray of uint32
         `DO_NOT_USE` where the flux is NaN.
     background, background_error : ndarray of float64, or None
@@ -73,6 +78,7 @@ class ExtractedSpectrum:
     flux: npt.NDArray[np.float64]
     error: npt.NDArray[np.float64]
     dq: DqPlane
+    noise: npt.NDArray[np.float64] | None = None
     background: npt.NDArray[np.float64] | None = None
     background_error: npt.NDArray[np.float64] | None = None
     fraction: npt.NDArray[np.float64]

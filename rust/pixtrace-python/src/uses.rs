@@ -104,8 +104,8 @@ impl From<ExtractArguments> for ExtractParams {
     }
 }
 
-/// The first column of a region; wavelength, flux, variance, background, its variance, fraction, chi2; and the numbers
-/// of pixels that were used, and that were rejected.
+/// The first column of a region; wavelength, flux, variance, noise, background, its variance, fraction, chi2; and the
+/// numbers of pixels that were used, and that were rejected.
 type Spectrum<'py> = (usize, Vec<Doubles<'py>>, Vec<Bound<'py, PyArray1<u32>>>);
 
 /// Spectra by region, and planes: source, and variance of what is left.
@@ -194,6 +194,7 @@ fn arrays(py: Python<'_>, spectrum: RegionSpectrum) -> Spectrum<'_> {
         spectrum.wavelength,
         spectrum.flux,
         spectrum.variance,
+        spectrum.noise,
         spectrum.background,
         spectrum.background_variance,
         spectrum.fraction,
@@ -207,9 +208,13 @@ fn arrays(py: Python<'_>, spectrum: RegionSpectrum) -> Spectrum<'_> {
     )
 }
 
-/// Wavelength, flux and variance of a slice.
-type Slice<'py> =
-    (PyReadonlyArray1<'py, f64>, PyReadonlyArray1<'py, f64>, PyReadonlyArray1<'py, f64>);
+/// Wavelength, flux, variance and noise of a slice.
+type Slice<'py> = (
+    PyReadonlyArray1<'py, f64>,
+    PyReadonlyArray1<'py, f64>,
+    PyReadonlyArray1<'py, f64>,
+    PyReadonlyArray1<'py, f64>,
+);
 
 /// One spectrum of several: wavelength, flux, variance, fraction, chi2; and which of them took part.
 #[pyfunction]
@@ -224,7 +229,12 @@ pub(crate) fn combine_slices<'py>(
     let found = run_here(py, || {
         let slices: Vec<SliceSpectrum<'_>> = views
             .iter()
-            .map(|[wavelength, flux, variance]| SliceSpectrum { wavelength, flux, variance })
+            .map(|[wavelength, flux, variance, noise]| SliceSpectrum {
+                wavelength,
+                flux,
+                variance,
+                noise,
+            })
             .collect();
         trace::combine_slices(&slices, half_window)
     })?;

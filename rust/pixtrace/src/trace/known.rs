@@ -63,17 +63,51 @@ impl<'a> Known<'a> {
             self.is_outlier = vec![false; n];
             return;
         }
-        let mut z = vec![f64::NAN; n];
+        let z = self.residuals(|_, trace| trace.scale);
+        (self.share, self.is_outlier) = shares(&self.region.pixels, bounds, &z);
+    }
+
+    /// Finds the outliers of a model whose scales may have been led astray by them: each column is scaled anew, so that
+    /// the sum of the absolute deviations in units of the errors is smallest.
+    pub(super) fn find_outliers(&mut self, bounds: &RegionBox) {
+        let z = self.residuals(|column, _| self.robust_scale(column));
+        self.is_outlier = shares(&self.region.pixels, bounds, &z).1;
+    }
+
+    /// Residual over error of each pixel, for scales as given; NaN where there is none.
+    fn residuals(&self, scale: impl Fn(usize, &ColumnTrace) -> f64) -> Vec<f64> {
+        let mut z = vec![f64::NAN; self.region.pixels.row.len()];
         for (column, trace) in self.region.traces() {
+            let scale = scale(column, trace);
             for i in self.region.pixels.column(column) {
                 let variance = self.components[0][i];
                 if variance > 0.0 {
-                    z[i] = (self.region.pixels.flux[i] - trace.scale * self.region.fit[i])
-                        / variance.sqrt();
+                    z[i] =
+                        (self.region.pixels.flux[i] - scale * self.region.fit[i]) / variance.sqrt();
                 }
             }
         }
-        (self.share, self.is_outlier) = shares(&self.region.pixels, bounds, &z);
+        z
+    }
+
+    /// The median of flux over spline, each weighted with spline over error; NaN without pixels.
+    fn robust_scale(&self, column: usize) -> f64 {
+        let pixels = self.region.pixels.column(column);
+        let mut ratios: Vec<(f64, f64)> = pixels
+            .map(|i| {
+                let fit = self.region.fit[i];
+                (self.region.pixels.flux[i] / fit, fit.abs() / self.components[0][i].sqrt())
+            })
+            .filter(|(ratio, weight)| ratio.is_finite() && *weight > 0.0 && weight.is_finite())
+            .collect();
+        ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let half = 0.5 * ratios.iter().map(|(_, weight)| weight).sum::<f64>();
+        let mut below = 0.0;
+        let middle = ratios.iter().find(|(_, weight)| {
+            below += weight;
+            below >= half
+        });
+        middle.map_or(f64::NAN, |(ratio, _)| *ratio)
     }
 
     /// Record of a column, and of its fit.

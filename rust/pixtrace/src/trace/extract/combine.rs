@@ -11,13 +11,15 @@
 //! wavelength; their noise, one over the number of columns of the stretch of that of the flux, is neglected.
 
 use crate::Error;
+use crate::numeric::stats::median_of_many;
 
-/// A slice takes part if its mean flux is this many times its error: otherwise its share would be noise.
+/// A slice takes part if its flux, all columns together, is this many times its error: otherwise its share would be
+/// noise.
 const SIGNIFICANT: f64 = 3.0;
 /// A column this close to a wavelength, in steps of the grid, has that wavelength.
 const SAME: f64 = 1e-3;
 
-/// The spectrum of one slice: three vectors of one length, in any order of wavelength.
+/// The spectrum of one slice: vectors of one length, in any order of wavelength.
 #[derive(Clone, Copy, Debug)]
 pub struct SliceSpectrum<'a> {
     /// Wavelength; an element that is not finite is left out.
@@ -26,6 +28,8 @@ pub struct SliceSpectrum<'a> {
     pub flux: &'a [f64],
     /// Its variance.
     pub variance: &'a [f64],
+    /// What of the variance is independent from column to column; see [`super::RegionSpectrum::noise`].
+    pub noise: &'a [f64],
 }
 
 /// The spectrum of all slices together.
@@ -48,8 +52,8 @@ pub struct CombinedSpectrum {
 /// Combines the spectra of slices that share the light of a source.
 ///
 /// Slices are interpolated linearly to the wavelengths of the one with the most signal. The shares at a wavelength are
-/// those of the fluxes of the `2 half_window + 1` nearest ones at which every slice was measured. Slices whose mean flux is
-/// not significant take no part; if none is, the spectrum is empty.
+/// those of the fluxes of the `2 half_window + 1` nearest ones at which every slice was measured. Slices whose flux is not
+/// significant take no part; if none is, the spectrum is empty.
 ///
 /// # Errors
 /// [`Error::LengthMismatch`] if the vectors of a slice differ in length.
@@ -60,7 +64,8 @@ pub struct CombinedSpectrum {
 /// let wavelength: Vec<f64> = (0..40).map(|i| 5.0 + 0.01 * f64::from(i)).collect();
 /// let (most, rest) = (vec![70.0; 40], vec![30.0; 40]);
 /// let variance = vec![1.0; 40];
-/// let slice = |flux| SliceSpectrum { wavelength: &wavelength, flux, variance: &variance };
+/// let noise = &variance;
+/// let slice = |flux| SliceSpectrum { wavelength: &wavelength, flux, variance: &variance, noise };
 /// let all = combine_slices(&[slice(&most), slice(&rest)], 10)?;
 /// assert!((all.flux[7] - 100.0).abs() < 1e-9);
 /// assert!((all.variance[7] - 1.0 / (0.7_f64.powi(2) + 0.3_f64.powi(2))).abs() < 1e-9);
@@ -72,7 +77,12 @@ pub fn combine_slices(
 ) -> Result<CombinedSpectrum, Error> {
     for slice in slices {
         let expected = slice.wavelength.len();
-        for (name, found) in [("flux", slice.flux.len()), ("variance", slice.variance.len())] {
+        let lengths = [
+            ("flux", slice.flux.len()),
+            ("variance", slice.variance.len()),
+            ("noise", slice.noise.len()),
+        ];
+        for (name, found) in lengths {
             if found != expected {
                 return Err(Error::LengthMismatch { name, found, expected });
             }
@@ -124,18 +134,22 @@ pub fn combine_slices(
     Ok(out)
 }
 
-/// The weighted mean of a spectrum over its error.
+/// The median flux of a slice over its error: what columns share of theirs does not become less the more there are.
 fn signal_to_noise(slice: &SliceSpectrum<'_>) -> f64 {
-    let (mut above, mut below) = (0.0, 0.0);
-    for ((wavelength, flux), variance) in
-        slice.wavelength.iter().zip(slice.flux).zip(slice.variance)
-    {
-        if wavelength.is_finite() && flux.is_finite() && *variance > 0.0 {
-            above += flux / variance;
-            below += 1.0 / variance;
-        }
+    let is_seen = |&i: &usize| {
+        slice.wavelength[i].is_finite() && slice.flux[i].is_finite() && slice.variance[i] > 0.0
+    };
+    let seen: Vec<usize> = (0..slice.wavelength.len()).filter(is_seen).collect();
+    if seen.is_empty() {
+        return 0.0;
     }
-    if below > 0.0 { above / below.sqrt() } else { 0.0 }
+    let median = |value: &dyn Fn(usize) -> f64| {
+        let mut values: Vec<f64> = seen.iter().map(|&i| value(i)).collect();
+        median_of_many(&mut values, &mut Vec::new())
+    };
+    let shared = median(&|i| (slice.variance[i] - slice.noise[i]).max(0.0));
+    let own = median(&|i| slice.noise[i]) / seen.len() as f64;
+    median(&|i| slice.flux[i]) / (shared + own).sqrt()
 }
 
 /// Flux and variance of a slice, interpolated linearly between neighbouring columns that were measured; NaN elsewhere.
@@ -228,8 +242,8 @@ mod tests {
         let (a, b) = (spectrum(&own, 0.8), spectrum(&backwards, 0.2));
         let (v, w) = (vec![1.0; 100], vec![4.0; 110]);
         let slices = [
-            SliceSpectrum { wavelength: &own, flux: &a, variance: &v },
-            SliceSpectrum { wavelength: &backwards, flux: &b, variance: &w },
+            SliceSpectrum { wavelength: &own, flux: &a, variance: &v, noise: &v },
+            SliceSpectrum { wavelength: &backwards, flux: &b, variance: &w, noise: &w },
         ];
         let all = combine_slices(&slices, 5).unwrap();
         assert_eq!(all.wavelength, own);
@@ -248,7 +262,7 @@ mod tests {
         let (mut a, b, none) = (vec![60.0; 60], vec![40.0; 60], vec![0.0; 60]);
         a[30] = f64::NAN;
         let v = vec![1.0; 60];
-        let slice = |flux| SliceSpectrum { wavelength: &w, flux, variance: &v };
+        let slice = |flux| SliceSpectrum { wavelength: &w, flux, variance: &v, noise: &v };
         let all = combine_slices(&[slice(&a), slice(&b), slice(&none)], 4).unwrap();
         assert_eq!(all.is_used, [true, true, false]);
         assert!(all.flux.iter().all(|f| (f - 100.0).abs() < 1e-9));
@@ -259,10 +273,23 @@ mod tests {
     }
 
     #[test]
+    fn a_slice_whose_columns_share_their_error_is_no_source() {
+        let (w, much, little) = (wavelengths(400, 0.01, 0.0), vec![100.0; 400], vec![2.0; 400]);
+        let (variance, noise) = (vec![4.0; 400], vec![1.0; 400]);
+        let slice =
+            |flux, noise| SliceSpectrum { wavelength: &w, flux, variance: &variance, noise };
+        let found = |noise| {
+            combine_slices(&[slice(&much, &variance), slice(&little, noise)], 9).unwrap().is_used
+        };
+        assert_eq!(found(&noise), [true, false]);
+        assert_eq!(found(&variance), [true, true]);
+    }
+
+    #[test]
     fn nothing_gives_nothing() {
         assert_eq!(combine_slices(&[], 3).unwrap(), CombinedSpectrum::default());
         let (w, nan) = (wavelengths(4, 0.1, 0.0), vec![f64::NAN; 4]);
-        let slice = SliceSpectrum { wavelength: &w, flux: &nan, variance: &nan };
+        let slice = SliceSpectrum { wavelength: &w, flux: &nan, variance: &nan, noise: &nan };
         let all = combine_slices(&[slice], 3).unwrap();
         assert!(all.flux.is_empty() && all.is_used == [false]);
         let short = SliceSpectrum { variance: &w[..2], ..slice };

@@ -118,7 +118,6 @@ pub fn extract<T: Real>(
     }
     let traced = TracedRegion::all(map, model, exposure.alpha(), Some(exposure.flux()), control)?;
     control.expect(traced.iter().map(|region| region.pixels.columns.len()).sum());
-    let residual = if params.reject_outliers { Residual::Significant } else { Residual::Whole };
     let found: Vec<_> = traced
         .into_par_iter()
         .filter(|region| region.traces().next().is_some())
@@ -129,7 +128,10 @@ pub fn extract<T: Real>(
                 region.pixels.collect(bounds, map.labels(), label, plane, |value| value)
             });
             let everywhere = CompactRanges::everywhere();
-            let known = Known::new(exposure, error, &[], region, everywhere, residual);
+            let mut known = Known::new(exposure, error, &[], region, everywhere, Residual::Whole);
+            if params.reject_outliers {
+                known.find_outliers(bounds);
+            }
             let extractor = Extractor::new::<T>(&known, wavelength.as_deref(), params);
             (label, extractor.run(control))
         })

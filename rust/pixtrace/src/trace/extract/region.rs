@@ -26,6 +26,9 @@ pub struct RegionSpectrum {
     pub flux: Vec<f64>,
     /// Its variance.
     pub variance: Vec<f64>,
+    /// What of the variance comes from the pixels of the column alone. The rest comes from the profile, and neighbouring
+    /// columns share it.
+    pub noise: Vec<f64>,
     /// Level of the background per pixel; NaN if none was fitted.
     pub background: Vec<f64>,
     /// Its variance.
@@ -56,6 +59,7 @@ struct Found {
     wavelength: f64,
     flux: f64,
     variance: f64,
+    noise: f64,
     background: f64,
     background_variance: f64,
     fraction: f64,
@@ -69,6 +73,7 @@ impl Found {
         wavelength: f64::NAN,
         flux: f64::NAN,
         variance: f64::NAN,
+        noise: f64::NAN,
         background: f64::NAN,
         background_variance: f64::NAN,
         fraction: 0.0,
@@ -123,6 +128,7 @@ impl<'a> Extractor<'a> {
             wavelength: of(|f| f.wavelength),
             flux: of(|f| f.flux),
             variance: of(|f| f.variance),
+            noise: of(|f| f.noise),
             background: of(|f| f.background),
             background_variance: of(|f| f.background_variance),
             fraction: of(|f| f.fraction),
@@ -149,10 +155,13 @@ impl<'a> Extractor<'a> {
             alpha,
             fit,
             basis: &basis,
-            n: spline.coefficients().len(),
+            knots: spline.knots(),
+            bounds: trace.bounds,
         };
         let params = self.params;
-        let profile = Profile::new(&column_pixels, params.source, self.width, params.is_density)?;
+        let c = spline.coefficients();
+        let profile =
+            Profile::new(&column_pixels, c, params.source, self.width, params.is_density)?;
         let level = profile.level(profile.centre);
         let sum = profile.sum.value;
 
@@ -168,7 +177,7 @@ impl<'a> Extractor<'a> {
             let above = fit[j] - profile.level_value(alpha[j]);
             if above > 0.0 { profile.share[j] * above } else { 0.0 }
         };
-        let total: f64 = (0..fit.len()).map(light).sum();
+        let total: f64 = profile.beyond + (0..fit.len()).map(light).sum::<f64>();
         let seen: f64 = used.iter().map(|&j| light(j)).sum();
         let n_free = 1 + usize::from(self.params.source.is_some());
         let square = |&j: &usize| (flux[j] - factor * fit[j] - base).powi(2) / variance[j];
@@ -189,12 +198,19 @@ impl<'a> Extractor<'a> {
             Vec::new()
         };
         let job = ColumnJob { extractor: self, column, basis: &basis, factor, profile: &profile };
+        let of_factor = self.known.variance_of(column, 0, &weights.profile);
+        found.noise = sum * sum * of_factor;
         if self.params.profile_errors {
             let mut cache = Cache::default();
+            // Where there is hardly a source, its profile is noise, and the factor may be anything: the product of the
+            // two has an error even where one of them happens to be zero. It is of second order, and nothing elsewhere.
+            let nothing = vec![0.0; fit.len()];
+            let alone = self.known.terms_with(column, trace, 1.0, nothing, &mut cache)?;
+            let of_sum = alone.variance(0, &Functional::whole(0.0, profile.sum.of_basis.clone()));
             let kappa = weights.profile.clone();
             let terms = self.known.terms_with(column, trace, factor, kappa, &mut cache)?;
             let functional = Functional::whole(sum, profile.sum.of_basis.clone());
-            found.variance = terms.variance(0, &functional);
+            found.variance = terms.variance(0, &functional) + of_factor * of_sum;
             if self.params.planes {
                 job.put_source(pixels, |functional, _| terms.variance(0, functional));
             }
@@ -205,8 +221,7 @@ impl<'a> Extractor<'a> {
                 found.background_variance = terms.variance(0, &functional);
             }
         } else {
-            let of_factor = self.known.variance_of(column, 0, &weights.profile);
-            found.variance = sum * sum * of_factor;
+            found.variance = found.noise;
             if !of_background.is_empty() {
                 found.background_variance = self.known.variance_of(column, 0, &of_background);
             }
