@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pixtrace.io.atomic import atomic_path
-from pixtrace.io.fits_write import turned_extensions, variance_extension
+from pixtrace.io.fits_write import _extensions, _variance_extension
 from pixtrace.io.fitsfile import open_fits
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def write_changed(
         hdus[0].header.add_history(history)
         versions = sorted({int(hdu.ver) for hdu in hdus if hdu.name.upper() == "SCI"})
         for version, image, axis in zip(versions, changed, dispersion_axes, strict=True):
-            for array, header in turned_extensions(iter(_planes(image)), version, fits.Header(), axis):
+            for array, header in _extensions(iter(_planes(image)), version, fits.Header(), axis):
                 _put(hdus, array, header)
         with atomic_path(path, overwrite=overwrite) as partial:
             fits.HDUList(hdus).writeto(partial, output_verify="silentfix")
@@ -73,7 +73,7 @@ def write_changed(
 def _planes(image: ChangedImage) -> list[tuple[str, npt.NDArray[Any] | None]]:
     """Return the planes of an image by the names of their extensions."""
     planes = [("SCI", image.flux), ("ERR", image.error), ("DQ", image.dq), ("TRACE", image.source)]
-    return [*planes, *((variance_extension(name), plane) for name, plane in image.variances.items())]
+    return [*planes, *((_variance_extension(name), plane) for name, plane in image.variances.items())]
 
 
 def _put(hdus: list[Any], array: npt.NDArray[Any], header: Any) -> None:  # noqa: ANN401 - astropy has no types

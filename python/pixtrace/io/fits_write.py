@@ -22,15 +22,7 @@ if TYPE_CHECKING:
     from pixtrace.trace.image import SpectralImage
     from pixtrace.trace.result import OversampledImage
 
-__all__ = [
-    "HeaderSource",
-    "refine_wcs",
-    "turned_extensions",
-    "variance_extension",
-    "write_images",
-    "write_results",
-    "write_traces",
-]
+__all__ = ["HeaderSource", "refine_wcs", "write_images", "write_results", "write_traces"]
 
 #: An array and the header of its extension.
 Extension: TypeAlias = "tuple[npt.NDArray[Any], Any]"
@@ -114,7 +106,7 @@ def write_images(
         for version, image in enumerate(images, start=1):
             header = fits.Header()
             _describe(header, image.name, dispersion_axis, flux_is_density=image.flux_is_density)
-            yield from turned_extensions(_image_planes(image), version, header, dispersion_axis)
+            yield from _extensions(_image_planes(image), version, header, dispersion_axis)
 
     _write(path, _primary(keywords, None), extensions(), overwrite=overwrite)
 
@@ -165,7 +157,7 @@ def write_results(
             # The spatial axis is the one that is not dispersed; numpy's axis 0 of an image is FITS axis 2.
             refine_wcs(header, axis=1 if axis == 0 else 2, factor=result.factor)
             _describe(header, image.name, axis, flux_is_density=image.flux_is_density)
-            yield from turned_extensions(_result_planes(result, intermediate=intermediate), version, header, axis)
+            yield from _extensions(_result_planes(result, intermediate=intermediate), version, header, axis)
 
     _write(path, _primary(keywords, source.primary), extensions(), overwrite=overwrite)
 
@@ -215,7 +207,7 @@ def write_traces(
         versions = sorted({int(hdu.ver) for hdu in hdus if hdu.name.upper() == "SCI"})
         for version, result, axis in zip(versions, results, dispersion_axes, strict=True):
             planes = [("TRACE", result.trace_used), ("TRACE_FULL", result.full_trace if intermediate else None)]
-            added = turned_extensions(iter(planes), version, fits.Header(), axis)
+            added = _extensions(iter(planes), version, fits.Header(), axis)
             hdus.extend(fits.ImageHDU(array, header) for array, header in added)
         with atomic_path(path, overwrite=overwrite) as partial:
             fits.HDUList(hdus).writeto(partial, output_verify="silentfix")
@@ -290,7 +282,7 @@ def _image_planes(image: SpectralImage) -> Iterator[tuple[str, npt.NDArray[Any] 
     yield "REGIONS", image.region_map
     yield "WAVELENGTH", image.wavelength
     for name, plane in image.variances.items():
-        yield variance_extension(name), plane
+        yield _variance_extension(name), plane
 
 
 def _result_planes(result: OversampledImage, *, intermediate: bool) -> Iterator[tuple[str, npt.NDArray[Any] | None]]:
@@ -302,7 +294,7 @@ def _result_planes(result: OversampledImage, *, intermediate: bool) -> Iterator[
     yield "REGIONS", result.region_map
     yield "WAVELENGTH", result.wavelength
     for name, plane in result.variances.items():
-        yield variance_extension(name), plane
+        yield _variance_extension(name), plane
     for rows, plane in enumerate(result.covariances, start=1):
         yield f"COVAR_{rows}", plane
     yield "TRACE", result.trace_used
@@ -312,49 +304,19 @@ def _result_planes(result: OversampledImage, *, intermediate: bool) -> Iterator[
         yield "RESIDUAL", result.residual_flux
 
 
-def variance_extension(name: str) -> str:
-    """Return the EXTNAME of a variance.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-
-    Returns
-    -------
-    str
-        Beginning with ``VAR_``.
-    """
+def _variance_extension(name: str) -> str:
+    """Return the EXTNAME of a variance."""
     upper = name.upper()
     return upper if upper.startswith("VAR_") else f"VAR_{upper}"
 
 
-def turned_extensions(
+def _extensions(
     planes: Iterator[tuple[str, npt.NDArray[Any] | None]],
     version: int,
     sci_header: Any,  # noqa: ANN401
     dispersion_axis: int,
 ) -> Iterator[Extension]:
-    """Yield the extensions of one image, turned into the orientation of the file.
-
-    Parameters
-    ----------
-    planes : iterator of (str, ndarray or None)
-        EXTNAME and plane; those that are None are passed over.
-    version : int
-        EXTVER.
-    sci_header : astropy.io.fits.Header
-        Header of SCI.
-    dispersion_axis : {1, 0}
-        Axis of the arrays in the file along which the light is dispersed.
-
-    Yields
-    ------
-    array : ndarray
-        The plane.
-    header : astropy.io.fits.Header
-        Its header.
-    """
+    """Yield the extensions of one image, turned into the orientation of the file."""
     from astropy.io import fits
 
     for name, plane in planes:
