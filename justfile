@@ -16,7 +16,7 @@ setup:
 
 # build the extension module and link the source tree, with all extras, into the active environment
 develop:
-    maturin develop --release --locked --extras hdf5,jwst,plot,scipy
+    maturin develop --release --locked --extras hdf5,jwst,plot,scipy,specutils
 
 # format everything, and mend what the linter can mend
 fmt:

@@ -10,10 +10,14 @@ __all__ = [
     "__version__",
     "alpha_on_grid",
     "clean_timestreams",
+    "combine_slices",
     "compact_mask",
     "crossdisp_profile",
     "delta_sync_parms",
+    "evaluate",
     "evaluate_spline",
+    "evaluate_with_errors",
+    "extract",
     "fine_rows",
     "fit_all_regions",
     "fit_all_regions_recorded",
@@ -80,6 +84,18 @@ class _RobustArguments(TypedDict):
     knots_per_pixel: list[float]
     clip_sigma: float
 
+class _PointArguments(TypedDict):
+    alpha: _Float64
+    region: _Labels
+    column: _Int64
+
+class _ExtractArguments(TypedDict):
+    source: tuple[float, float] | None
+    is_density: bool
+    reject_outliers: bool
+    profile_errors: bool
+    planes: bool
+
 @final
 class TraceModel:
     @classmethod
@@ -90,6 +106,33 @@ class TraceModel:
     def record(self, label: int) -> _Record | None: ...
     def covariance(self, label: int, spline: int, component: int) -> _Float64 | None: ...
 
+def evaluate(model: TraceModel, points: _PointArguments, *, n_threads: int | None) -> _Float64: ...
+def evaluate_with_errors(
+    model: TraceModel,
+    flux: _Plane,
+    error: _Plane | None,
+    alpha: _Float64,
+    region_map: _Labels,
+    points: _PointArguments,
+    *,
+    variances: Sequence[_Plane],
+    n_threads: int | None,
+) -> tuple[_Float64, list[_Float64]]: ...
+def extract(
+    model: TraceModel,
+    flux: _Plane,
+    error: _Plane | None,
+    alpha: _Float64,
+    region_map: _Labels,
+    wavelength: _Float64 | None,
+    *,
+    params: _ExtractArguments,
+    n_threads: int | None,
+    progress: _Progress | None,
+) -> tuple[dict[int, tuple[int, list[_Float64], list[npt.NDArray[np.uint32]]]], _Planes]: ...
+def combine_slices(
+    slices: Sequence[tuple[_Float64, _Float64, _Float64, _Float64]], half_window: int
+) -> tuple[list[_Float64], list[bool]]: ...
 def fit_all_regions(
     flux: _Plane,
     error: _Plane | None,

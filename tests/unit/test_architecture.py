@@ -26,7 +26,7 @@ ROOMS = {
     "cli": {"trace", "scan", "io", "simulate", "plots", "adapters"},
 }
 FILES = {"astropy.io", "asdf"}
-OPTIONAL = {"asdf", "gwcs", "h5py", "jwst", "matplotlib", "scipy", "sofia_redux", "stdatamodels"}
+OPTIONAL = {"asdf", "gwcs", "h5py", "jwst", "matplotlib", "scipy", "sofia_redux", "specutils", "stdatamodels"}
 HEAVY = {*OPTIONAL, "astropy", "rich"}
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from types import FrameType
 
+    from pixtrace.cli._run import Process
+
 __all__ = ["main"]
 
 _log = logging.getLogger(__name__)
@@ -82,9 +84,16 @@ def _dispatch(arguments: argparse.Namespace, terminal: Terminal) -> Exit:
         from pixtrace.cli._models import fit_one
         from pixtrace.cli._run import run
 
-        process = fit_one if arguments.command == "fit" else None
-        fixed = {"factor": 1.0} if arguments.command == "trace" else {}
-        return run(arguments.files, Options.gather(arguments, **fixed), terminal, process)
+        options: Options
+        process: Process | None
+        if arguments.command in {"extract", "replace", "subtract"}:
+            from pixtrace.cli._uses import UseOptions, process_for
+
+            options, process = UseOptions.gather(arguments), process_for(arguments.command)
+        else:
+            process = fit_one if arguments.command == "fit" else None
+            options = Options.gather(arguments, **({"factor": 1.0} if arguments.command == "trace" else {}))
+        return run(arguments.files, options, terminal, process)
     except PixtraceError as error:
         _log.error("%s", error, exc_info=error if _log.isEnabledFor(logging.DEBUG) else None)
         return Exit.USAGE

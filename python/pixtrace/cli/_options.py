@@ -6,13 +6,14 @@ import difflib
 import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pixtrace.exceptions import ConfigError, FileReadError, ParameterError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Mapping
+    from typing import Self
 
     from pixtrace.trace.params import TraceParams
 
@@ -85,6 +86,8 @@ class Options:
         A value is not possible.
     """
 
+    kinds: ClassVar[Mapping[str, tuple[type, ...]]] = _KINDS
+
     factor: float = 2.0
     output: Path = field(default_factory=Path)
     overwrite: bool = False
@@ -122,7 +125,7 @@ class Options:
                 raise ParameterError(msg)
 
     @classmethod
-    def gather(cls, arguments: argparse.Namespace, **fixed: Any) -> Options:  # noqa: ANN401 - checked by the constructor
+    def gather(cls, arguments: argparse.Namespace, **fixed: Any) -> Self:  # noqa: ANN401 - checked by the constructor
         """Return the options of a command line and of the file that it names.
 
         Parameters
@@ -149,7 +152,7 @@ class Options:
         given = vars(arguments)
         values: dict[str, Any] = {}
         if "config" in given:
-            values.update(_read(Path(given["config"])))
+            values.update(_read(Path(given["config"]), cls.kinds))
         values.update({item.name: given[item.name] for item in fields(cls) if item.name in given})
         values.update(fixed)
         for name in ("output", "model"):
@@ -219,18 +222,18 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(msg) from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, kinds: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
     """Return the options of a configuration file, by the names of `Options`."""
     table = read_toml(path)
     values: dict[str, Any] = {}
     for written, value in table.items():
         name = written.replace("-", "_")  # as on the command line, or as in Python
-        if name not in _KINDS:
-            raise ConfigError(_unknown(f"{path}: ", written, _KINDS))
+        if name not in kinds:
+            raise ConfigError(_unknown(f"{path}: ", written, kinds))
         if name in values:
             msg = f"{path}: {name} is given twice"
             raise ConfigError(msg)
-        values[name] = _checked(path, written, value, _KINDS[name])
+        values[name] = _checked(path, written, value, kinds[name])
     values["parameters"] = _read_parameters(path, values.get("parameters", {}))
     return values
 

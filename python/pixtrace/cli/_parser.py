@@ -112,6 +112,8 @@ def build_parser() -> argparse.ArgumentParser:
     argparse.ArgumentParser
         Options that were not given are absent from its result, so that a file can set them.
     """
+    from pixtrace.cli._parser_uses import add_uses
+
     parser = _Parser(
         prog="pixtrace",
         description=(
@@ -140,6 +142,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_processing(trace)
 
     _add_models(commands)
+    add_uses(commands)
     _add_beammap(commands)
 
     inspect = commands.add_parser(

@@ -13,6 +13,8 @@ from pixtrace.io.exposure import Exposure, ExposureInfo, ImageInfo
 from pixtrace.io.fits import FitsExposure, read_image, write_image
 from pixtrace.io.models import StoredModel, load_models, save_models
 from pixtrace.io.product import apply_models, fit_exposure, oversample_exposure, oversample_file
+from pixtrace.io.spectra import write_spectra
+from pixtrace.io.uses import extract_exposure, fit_for_use, replace_exposure, subtract_exposure
 
 __all__ = [
     "Exposure",
@@ -24,13 +26,18 @@ __all__ = [
     "atomic_path",
     "check_output",
     "collect_inputs",
+    "extract_exposure",
     "fit_exposure",
+    "fit_for_use",
     "inspect",
     "load_models",
     "open_exposure",
     "oversample_exposure",
     "oversample_file",
     "read_image",
+    "replace_exposure",
     "save_models",
+    "subtract_exposure",
     "write_image",
+    "write_spectra",
 ]

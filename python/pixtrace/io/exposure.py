@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pixtrace.trace.exposure import OversampledImage
     from pixtrace.trace.image import SpectralImage
     from pixtrace.trace.params import TraceParams
+    from pixtrace.trace.replace import ChangedImage
 
 __all__ = ["Exposure", "ExposureInfo", "ImageInfo"]
 
@@ -81,6 +82,26 @@ class Exposure(Protocol):
         """
         ...
 
+    @property
+    def unit(self) -> str:
+        """Unit of the flux, "" if the file does not say."""
+        ...
+
+    def wavelength(self, index: int) -> npt.NDArray[np.float64] | None:
+        """Return the wavelength of each pixel of image `index`.
+
+        Parameters
+        ----------
+        index : int
+            Which of `images`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_y, n_x), or None
+            In um, or whatever unit the file has; NaN outside the regions. None if it is not known.
+        """
+        ...
+
     def output_name(self, factor: float) -> str:
         """Return the file name that the result is given by default.
 
@@ -129,6 +150,34 @@ class Exposure(Protocol):
             A file is there and `overwrite` is false.
         OutputError
             It cannot be written.
+        """
+        ...
+
+    def save_changed(
+        self, changed: Sequence[ChangedImage], path: Path, *, history: str, overwrite: bool = False
+    ) -> Path:
+        """Write the file with the planes of its images changed, and all else as it is.
+
+        Parameters
+        ----------
+        changed : sequence of ChangedImage
+            One per image, in the order of `images`.
+        path : Path
+            File to write. It is there complete, or not at all.
+        history : str
+            What was done, for the header.
+        overwrite : bool, optional
+            Whether a file that is there already may be replaced.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        OutputExistsError, OutputError
+            See `save`.
         """
         ...
 

@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixtrace.exceptions import DataError, FileReadError, ParameterError
+from pixtrace.io.fits_change import write_changed
 from pixtrace.io.fits_read import read_version, refuse_oversampled
 from pixtrace.io.fits_write import HeaderSource, write_images, write_results, write_traces
 from pixtrace.io.fitsfile import find_extension, open_fits
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from pixtrace.trace.replace import ChangedImage
     from pixtrace.trace.result import OversampledImage
 
 __all__ = ["FitsExposure", "read_image", "write_image"]
@@ -178,6 +180,32 @@ class FitsExposure:
         image = self.images[index]
         return alpha_on_grid(image.alpha, image.region_map, factor)
 
+    @property
+    def unit(self) -> str:
+        """Unit of the flux (BUNIT of the first SCI, or of the primary header).
+
+        Returns
+        -------
+        str
+            "" if the file does not say.
+        """
+        return str(self._headers.sci[0].get("BUNIT", self._headers.primary.get("BUNIT", ""))).strip()
+
+    def wavelength(self, index: int) -> npt.NDArray[np.float64] | None:
+        """Return the wavelength of each pixel.
+
+        Parameters
+        ----------
+        index : int
+            Which image.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_y, n_x), or None
+            Extension WAVELENGTH, None if there is none.
+        """
+        return self.images[index].wavelength
+
     def output_name(self, factor: float) -> str:
         """Return the name that the product is given by default, without directory.
 
@@ -258,6 +286,37 @@ class FitsExposure:
                 intermediate=intermediate,
             )
         return [path]
+
+    def save_changed(
+        self, changed: Sequence[ChangedImage], path: Path, *, history: str, overwrite: bool = False
+    ) -> Path:
+        """Write the file with the planes of its images changed, and all else as it is.
+
+        Parameters
+        ----------
+        changed : sequence of ChangedImage
+            One per image.
+        path : Path
+            The file; one that ends in ``.gz`` is packed. What was taken off the flux stands there as TRACE.
+        history : str
+            What was done, for the primary header.
+        overwrite : bool, optional
+            Whether a file that is there already may be replaced.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        FileReadError
+            The file cannot be read any more.
+        OutputExistsError, OutputError
+            It cannot be written.
+        """
+        write_changed(path, changed, source=self.path, dispersion_axes=self._axes, history=history, overwrite=overwrite)
+        return path
 
     def close(self) -> None:
         """Do nothing: the file has been read and closed."""

@@ -9,7 +9,9 @@ Two ways in: `fit_all_regions` and its kin work on plain arrays, one job each; `
 """
 
 from pixtrace.trace.bspline import BSpline
+from pixtrace.trace.evaluate import EvaluatedModel
 from pixtrace.trace.exposure import FittedImage, OversampledImage, apply_model, fit_image, oversample_image
+from pixtrace.trace.extract import Extraction, extract
 from pixtrace.trace.fit import fit_2d_spline_trace, fit_all_regions
 from pixtrace.trace.image import SpectralImage
 from pixtrace.trace.model import ColumnTrace, RegionTrace, TraceModel
@@ -17,14 +19,20 @@ from pixtrace.trace.oversample import OversampledFlux, TraceImage, linear_oversa
 from pixtrace.trace.params import PRESETS, TraceParams
 from pixtrace.trace.quality import PullStatistics, RegionQuality, TraceQuality
 from pixtrace.trace.record import RegionRecord
+from pixtrace.trace.replace import ChangedImage, replace_bad_pixels, subtract_source
 from pixtrace.trace.result import TraceSummary
 from pixtrace.trace.robust import OversampledErrors, fit_robust, oversample_with_errors
+from pixtrace.trace.spectrum import ExtractedSpectrum
 from pixtrace.trace.wiggle import point_spectrum, profile_peak, smooth_continuum, wiggle_rms
 
 __all__ = [
     "PRESETS",
     "BSpline",
+    "ChangedImage",
     "ColumnTrace",
+    "EvaluatedModel",
+    "ExtractedSpectrum",
+    "Extraction",
     "FittedImage",
     "OversampledErrors",
     "OversampledFlux",
@@ -40,6 +48,7 @@ __all__ = [
     "TraceQuality",
     "TraceSummary",
     "apply_model",
+    "extract",
     "fit_2d_spline_trace",
     "fit_all_regions",
     "fit_image",
@@ -50,7 +59,9 @@ __all__ = [
     "oversample_with_errors",
     "point_spectrum",
     "profile_peak",
+    "replace_bad_pixels",
     "smooth_continuum",
+    "subtract_source",
     "trace_image",
     "wiggle_rms",
 ]

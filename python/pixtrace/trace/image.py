@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["DO_NOT_USE", "FLUX_ESTIMATED", "DqPlane", "FloatPlane", "LabelPlane", "SpectralImage"]
+__all__ = ["DO_NOT_USE", "FLUX_ESTIMATED", "DqPlane", "FloatPlane", "LabelPlane", "SpectralImage", "check_image"]
 
 FloatPlane: TypeAlias = "npt.NDArray[np.floating[Any]]"
 DqPlane: TypeAlias = "npt.NDArray[np.uint32]"
@@ -286,6 +286,24 @@ class SpectralImage:
         """
         labels = np.unique(self.region_map)
         return tuple(int(label) for label in labels[labels > 0])
+
+
+def check_image(image: object) -> None:
+    """Complain about an image that is something else.
+
+    Parameters
+    ----------
+    image : object
+        What was given for one.
+
+    Raises
+    ------
+    ParameterError
+        It is no SpectralImage.
+    """
+    if not isinstance(image, SpectralImage):
+        msg = f"`image` is a {type(image).__name__}; expected a SpectralImage"
+        raise ParameterError(msg)
 
 
 def _median_of_finite(cube: FloatPlane) -> FloatPlane:

@@ -19,6 +19,8 @@ from pixtrace.trace.record import RecordTable, RegionRecord
 if TYPE_CHECKING:
     import os
 
+    from pixtrace.trace.evaluate import EvaluatedModel
+    from pixtrace.trace.image import SpectralImage
     from pixtrace.trace.oversample import OversampledFlux, TraceImage
 
 __all__ = ["ColumnTrace", "RegionTrace", "TraceModel"]
@@ -282,6 +284,49 @@ class TraceModel(Mapping[int, RegionTrace]):
         from pixtrace.trace.oversample import trace_image
 
         return trace_image(self, region_map, alpha, slope_limit=slope_limit, pad=pad)
+
+    def evaluate(
+        self,
+        alpha: npt.ArrayLike,
+        region: npt.ArrayLike,
+        column: npt.ArrayLike | None = None,
+        *,
+        image: SpectralImage | None = None,
+        n_threads: int | None = None,
+    ) -> EvaluatedModel:
+        """Evaluate this model at any points, or on any grid.
+
+        Parameters
+        ----------
+        alpha : array_like
+            Coordinate along the slice.
+        region : array_like of int
+            Region of each point; one number for all, or a map of regions.
+        column : array_like of int, optional
+            Column of each point. None numbers them along the last axis of `alpha`, as on an image. The three are
+            broadcast against each other.
+        image : SpectralImage, optional
+            The exposure that the model was fitted or scaled to, for the variance: that of spline and scale where the
+            fit has left a record (see `record`), otherwise that of the scale alone.
+        n_threads : int, optional
+            Number of threads; the result does not depend on it.
+
+        Returns
+        -------
+        EvaluatedModel
+            Flux and variance. NaN where `alpha` is, beyond the bounds of a column's spline, and where there is no such
+            region or column.
+
+        Raises
+        ------
+        ShapeError, DtypeError, ParameterError
+            The points do not fit together, or are no numbers.
+        DataError
+            The record of the fit is one of other data.
+        """
+        from pixtrace.trace.evaluate import evaluate
+
+        return evaluate(self.native, alpha, region, column, image=image, n_threads=n_threads)
 
     def record(self, region: int) -> RegionRecord | None:
         """Return what the fit of a region has recorded of itself: provenance, quality and covariance by column.

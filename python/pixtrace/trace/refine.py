@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pixtrace.trace.params import TraceParams
     from pixtrace.trace.result import FittedImage
 
-__all__ = ["PropagatedErrors", "refined"]
+__all__ = ["PropagatedErrors", "refined", "spread_about_model"]
 
 #: Median absolute deviation of a normal distribution, inverted.
 _MAD = 1.4826
@@ -112,7 +112,7 @@ def refined(
     found = oversample_with_errors(
         fitted.model,
         flux,
-        _spread(image, fitted, flux) if image.error is None else image.error,
+        spread_about_model(image, fitted, flux) if image.error is None else image.error,
         image.alpha,
         image.region_map,
         factor,
@@ -137,8 +137,23 @@ def refined(
     return found.planes if planes is None else planes, errors
 
 
-def _spread(image: SpectralImage, fitted: FittedImage, flux: FloatPlane) -> FloatPlane:
-    """Return the standard deviation of the data about the model, by region, for an image without errors."""
+def spread_about_model(image: SpectralImage, fitted: FittedImage, flux: FloatPlane) -> FloatPlane:
+    """Return the standard deviation of the data about the model, by region, for an image without errors.
+
+    Parameters
+    ----------
+    image : SpectralImage
+        The image.
+    fitted : FittedImage
+        Its model.
+    flux : ndarray, shape (n_y, n_x)
+        Its usable flux, as it was fitted.
+
+    Returns
+    -------
+    ndarray, shape (n_y, n_x)
+        From the median absolute deviation; NaN outside the regions.
+    """
     trace = trace_planes(fitted.model, image.region_map, image.alpha, slope_limit=0.0, dtype=flux.dtype).full_trace
     spread = np.full(flux.shape, np.nan, dtype=flux.dtype)
     for region in image.regions:

@@ -17,6 +17,7 @@ mod samples;
 mod sources;
 mod stack;
 mod streams;
+mod uses;
 
 use pyo3::prelude::*;
 
@@ -46,6 +47,8 @@ mod _native {
     use crate::stack::PyMapStack;
     #[pymodule_export]
     use crate::streams::fit_timestreams;
+    #[pymodule_export]
+    use crate::uses::{combine_slices, evaluate, evaluate_with_errors, extract};
 
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 

@@ -15,19 +15,19 @@ use crate::planes::Plane;
 use crate::run::{Settings, run};
 
 /// Planes of one exposure, all of one precision.
-struct Planes<'py, T: Element> {
-    flux: PyReadonlyArray2<'py, T>,
-    error: Option<PyReadonlyArray2<'py, T>>,
-    variances: Vec<PyReadonlyArray2<'py, T>>,
+pub(crate) struct Planes<'py, T: Element> {
+    pub(crate) flux: PyReadonlyArray2<'py, T>,
+    pub(crate) error: Option<PyReadonlyArray2<'py, T>>,
+    pub(crate) variances: Vec<PyReadonlyArray2<'py, T>>,
 }
 
 /// The planes of either precision.
-enum Given<'py> {
+pub(crate) enum Given<'py> {
     Single(Planes<'py, f32>),
     Double(Planes<'py, f64>),
 }
 
-fn gather<'py>(
+pub(crate) fn gather<'py>(
     flux: Plane<'py>,
     error: Option<Plane<'py>>,
     variances: Vec<Plane<'py>>,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pixtrace.exceptions import ParameterError
 from pixtrace.io.jwst.container import read_container
-from pixtrace.io.jwst.product import PRODUCT_SUFFIX, Part, Product, write_product
+from pixtrace.io.jwst.product import PRODUCT_SUFFIX, Part, Product, write_changed, write_product
 from pixtrace.io.jwst.reading import PLANES, ImageReader
 from pixtrace.trace.params import TraceParams
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pixtrace.io.jwst.container import FitsContainer
     from pixtrace.trace.image import SpectralImage
+    from pixtrace.trace.replace import ChangedImage
     from pixtrace.trace.result import OversampledImage
 
 __all__ = ["JwstExposure"]
@@ -156,6 +157,28 @@ class JwstExposure:
         self._wavelengths[index, float(factor)] = wavelength
         return alpha
 
+    @property
+    def unit(self) -> str:
+        """Unit of the flux (BUNIT)."""
+        sci = self._product.container.require("SCI", why="which holds the flux")
+        return str(sci.header.get("BUNIT", "")).strip()
+
+    def wavelength(self, index: int) -> npt.NDArray[np.float64]:
+        """Return the wavelength of each pixel of image `index`, from the WCS.
+
+        Parameters
+        ----------
+        index : int
+            Which of `images`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_y, n_x)
+            In um, to the precision of float32; NaN outside the regions.
+        """
+        wavelength: npt.NDArray[np.float64] = self._reader.fine_planes(self._opened[index], 1.0)[1].astype(float)
+        return wavelength
+
     def output_name(self, factor: float) -> str:
         """Return the default name of the product, such as ``jw..._adaptive_trace_model.fits``.
 
@@ -219,6 +242,36 @@ class JwstExposure:
                 known = self._wavelengths.get((index, factor))
                 wavelengths[index] = self._reader.fine_planes(opened, factor)[1] if known is None else known
         return write_product(self._product, results, wavelengths, path, overwrite=overwrite, intermediate=intermediate)
+
+    def save_changed(
+        self, changed: Sequence[ChangedImage], path: Path, *, history: str, overwrite: bool = False
+    ) -> Path:
+        """Write the file with the planes of its images changed, and all else as it is.
+
+        Parameters
+        ----------
+        changed : sequence of ChangedImage
+            One per image.
+        path : Path
+            File to be written; what was taken off the flux stands there as TRACEMODEL.
+        history : str
+            What was done, for the primary header.
+        overwrite : bool, optional
+            Whether a file that is there already may be replaced.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        OutputExistsError
+            It is there and `overwrite` is false.
+        OutputError
+            It cannot be written.
+        """
+        return write_changed(self._product, changed, path, history=history, overwrite=overwrite)
 
     def save_skipped(self, path: Path, *, overwrite: bool = False) -> Path:
         """Write a copy of the file in which the step is recorded as skipped.

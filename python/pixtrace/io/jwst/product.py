@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from pixtrace.io.jwst.container import FitsContainer, Header, Unit
     from pixtrace.io.jwst.modes import Mode
     from pixtrace.io.jwst.tree import AsdfTree, Node
+    from pixtrace.trace.replace import ChangedImage
     from pixtrace.trace.result import OversampledImage
 
-__all__ = ["PRODUCT_SUFFIX", "Part", "Product", "write_product"]
+__all__ = ["PRODUCT_SUFFIX", "Part", "Product", "write_changed", "write_product"]
 
 #: What names of products end in.
 PRODUCT_SUFFIX = "_adaptive_trace_model"
@@ -147,6 +148,39 @@ def write_product(
     return [path, *beside]
 
 
+def write_changed(
+    product: Product, changed: Sequence[ChangedImage], path: Path, *, history: str, overwrite: bool
+) -> Path:
+    """Write the input with the planes of its images changed, and all else as it is.
+
+    Parameters
+    ----------
+    product : Product
+        What it is made from.
+    changed : sequence of ChangedImage
+        One per part.
+    path : Path
+        File to be written.
+    history : str
+        What was done, for the primary header.
+    overwrite : bool
+        Whether a file that is there already may be replaced.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    OutputExistsError, OutputError
+        See `pixtrace.io.atomic.atomic_path`.
+    """
+    with atomic_path(path, overwrite=overwrite) as unfinished:
+        write_pieces(unfinished, _Writer(product, [], path.name).changed(changed, history))
+    return path
+
+
 class _Writer:
     """Puts together one file."""
 
@@ -185,6 +219,19 @@ class _Writer:
         axis = 0 if self.source.mode.slice_axis == "x" else 1
         for wcs in self._nodes("wcs") if self.factor != 1 else ():
             oversample_wcs(self.tree, wcs, self.factor, axis)
+        return self._with_tree(pieces, blocks=True)
+
+    def changed(self, changed: Sequence[ChangedImage], history: str) -> list[Piece]:
+        """Return the pieces of the input with planes changed."""
+        self.primary.add_history(history)
+        planes: dict[tuple[str, int], npt.NDArray[Any]] = {}
+        for part, image in zip(self.source.parts, changed, strict=True):
+            found = {"SCI": image.flux, "ERR": image.error, "DQ": image.dq, "TRACEMODEL": image.source}
+            found.update({name.upper(): plane for name, plane in image.variances.items()})
+            planes.update({(name, part.version): plane for name, plane in found.items() if plane is not None})
+        pieces = [Piece(self.primary, list), *self._extensions(planes)]
+        for part in self.source.parts:
+            self._describe_arrays(part, pieces)
         return self._with_tree(pieces, blocks=True)
 
     def intermediate(self, plane_of: Callable[[OversampledImage], npt.NDArray[Any]]) -> list[Piece]:

@@ -4,66 +4,13 @@ use std::ops::Range;
 
 use ndarray::ArrayViewMut2;
 
-use super::compact::CompactRanges;
-use super::exposure::RegionBox;
 use super::functional::{ColumnTerms, Functional, own_noise};
-use super::model::ColumnTrace;
+use super::known::{Cache, Known};
 use super::oversample::{Job, put};
-use super::propagate::{ErrorParams, Residual};
-use super::record::{ColumnRecord, FitRecord};
-use super::scale::scale_weights;
-use super::shrink::shares;
-use super::traced::{TracedRegion, fine_rows, is_own};
+use super::propagate::ErrorParams;
+use super::traced::{fine_rows, is_own};
 use crate::numeric::Real;
-use crate::numeric::bspline::ORDER;
-use crate::numeric::normal::{Factor, Inverse, basis_at};
-
-/// A region with its variances, and what is kept of each residual.
-pub(super) struct Known<'a> {
-    pub(super) region: TracedRegion<'a>,
-    pub(super) ranges: CompactRanges,
-    /// Variances of the pixels by component.
-    pub(super) components: Vec<Vec<f64>>,
-    /// Share of its residual that each pixel keeps.
-    pub(super) share: Vec<f64>,
-    pub(super) is_outlier: Vec<bool>,
-}
-
-impl Known<'_> {
-    pub(super) fn weigh_residuals(&mut self, bounds: &RegionBox, residual: Residual) {
-        let n = self.region.pixels.row.len();
-        if residual == Residual::Whole {
-            self.share = vec![1.0; n];
-            self.is_outlier = vec![false; n];
-            return;
-        }
-        let mut z = vec![f64::NAN; n];
-        for (column, trace) in self.region.traces() {
-            for i in self.region.pixels.column(column) {
-                let variance = self.components[0][i];
-                if variance > 0.0 {
-                    z[i] = (self.region.pixels.flux[i] - trace.scale * self.region.fit[i])
-                        / variance.sqrt();
-                }
-            }
-        }
-        (self.share, self.is_outlier) = shares(&self.region.pixels, bounds, &z);
-    }
-
-    /// Record of a column, and of its fit.
-    fn record(&self, column: usize) -> Option<(&ColumnRecord, &FitRecord, bool)> {
-        let (trace, position) = self.region.numbered(column)?;
-        let record = self.region.record()?;
-        Some((record.columns.get(position)?, record.fits.get(trace.spline)?, record.is_weighted))
-    }
-}
-
-/// The inverse for the last spline: neighbouring columns may share it.
-#[derive(Default)]
-pub(super) struct Cache {
-    spline: Option<usize>,
-    inverse: Option<Inverse>,
-}
+use crate::numeric::normal::basis_at;
 
 /// The work on one region.
 pub(super) struct Work<'a, 'e, T> {
@@ -148,7 +95,7 @@ impl<T: Real> Work<'_, '_, T> {
                 .clone()
                 .filter_map(|i| Some((number(i), f64::from(pixels.row[i]), residual_of(i)?))),
         );
-        let terms = trace.and_then(|trace| self.terms(column, trace, cache));
+        let terms = trace.and_then(|trace| known.terms(column, trace, cache));
         let model_rows = trace.map_or(0..0, |trace| job.model_rows(trace, column, &fine));
         let labels = job.exposure.regions().labels();
         let mut functionals: Vec<(usize, Functional)> = Vec::with_capacity(fine.len());
@@ -237,79 +184,6 @@ impl<T: Real> Work<'_, '_, T> {
                 }
             }
         }
-    }
-
-    /// What all fine pixels of a column share.
-    fn terms<'c>(
-        &'c self,
-        column: usize,
-        trace: &ColumnTrace,
-        cache: &'c mut Cache,
-    ) -> Option<ColumnTerms<'c>> {
-        let known = self.known;
-        let (of_column, of_fit, is_weighted) = known.record(column)?;
-        if cache.spline != Some(trace.spline) {
-            cache.spline = Some(trace.spline);
-            cache.inverse = Factor::new(&of_fit.information).map(|factor| factor.inverse());
-        }
-        let inverse = cache.inverse.as_ref()?;
-        let pixels = &known.region.pixels;
-        let places = pixels.column(column);
-        let spline = known.region.spline(trace)?;
-        let fit = &known.region.fit[places.clone()];
-        let flux = &pixels.flux[places.clone()];
-        let variance = &known.components[0][places.clone()];
-        let kappa = if is_weighted {
-            let weight = |j: usize| {
-                let is_used = flux[j].is_finite() && fit[j].is_finite() && variance[j] > 0.0;
-                if is_used && !known.is_outlier[places.start + j] {
-                    fit[j] / variance[j]
-                } else {
-                    0.0
-                }
-            };
-            let weights: Vec<f64> = (0..flux.len()).map(weight).collect();
-            let total: f64 =
-                weights.iter().zip(fit).filter(|(w, _)| **w != 0.0).map(|(w, m)| w * m).sum();
-            weights.into_iter().map(|w| w / total).collect()
-        } else {
-            let within: Vec<usize> = (0..flux.len()).filter(|&j| fit[j].is_finite()).collect();
-            let (f, m): (Vec<f64>, Vec<f64>) = within.iter().map(|&j| (flux[j], fit[j])).unzip();
-            let mut kappa = vec![0.0; flux.len()];
-            for (&j, weight) in within.iter().zip(scale_weights(&f, &m)) {
-                kappa[j] = if weight == 0.0 { 0.0 } else { weight / fit[j] };
-            }
-            kappa
-        };
-        let is_in_window = of_fit.window.contains(&column);
-        let in_fit: Vec<f64> = (0..flux.len())
-            .map(|j| {
-                let residual = flux[j] / of_column.norm - fit[j];
-                let is_kept = is_in_window
-                    && (of_fit.limits.0..=of_fit.limits.1).contains(&residual)
-                    && !known.is_outlier[places.start + j];
-                let weight =
-                    if is_weighted { of_column.norm / variance[j] } else { 1.0 / of_column.norm };
-                if is_kept && weight.is_finite() { weight } else { 0.0 }
-            })
-            .collect();
-        let basis =
-            pixels.alpha[places.clone()]
-                .iter()
-                .zip(fit)
-                .map(|(&alpha, m)| {
-                    if m.is_finite() { basis_at(spline.knots(), alpha) } else { (0, [0.0; ORDER]) }
-                })
-                .collect();
-        let components = known
-            .components
-            .iter()
-            .zip(of_fit.noise.iter().map(Some).chain(std::iter::repeat(None)))
-            .map(|(values, noise)| {
-                (values[places.clone()].to_vec(), noise.filter(|n| !n.is_empty()))
-            })
-            .collect();
-        Some(ColumnTerms::new(trace.scale, kappa, basis, &in_fit, inverse, components))
     }
 }
 

@@ -45,6 +45,11 @@ pub(crate) struct Functional {
 }
 
 impl Functional {
+    /// One that takes something of every coefficient, and nothing of any pixel but through the scale.
+    pub(crate) fn whole(through_scale: f64, beta: Vec<f64>) -> Self {
+        Self { through_scale, beta, ..Self::default() }
+    }
+
     /// Adds some multiple of four basis functions to `beta`.
     pub(crate) fn add(&mut self, (first, basis): (usize, [f64; ORDER]), factor: f64) {
         if self.beta.is_empty() {

@@ -8,11 +8,14 @@
 
 mod assign;
 mod compact;
+mod evaluate;
 mod exposure;
+mod extract;
 mod fine_column;
 mod fit;
 mod functional;
 mod grid;
+mod known;
 mod linear;
 mod model;
 mod oversample;
@@ -32,7 +35,12 @@ mod traced;
 mod window;
 
 pub use compact::CompactRanges;
+pub use evaluate::{EvaluatedPoints, Points, evaluate, evaluate_with_errors};
 pub use exposure::{Exposure, RegionBox, RegionMap};
+pub use extract::{
+    CombinedSpectrum, ExtractParams, Extraction, RegionSpectrum, SliceSpectrum, combine_slices,
+    extract,
+};
 pub use fit::{FitParams, Thresholds, fit_all_regions, fit_all_regions_recorded, fit_region};
 pub use grid::FineGrid;
 pub use linear::{LinearParams, alpha_on_grid, linear_oversample};

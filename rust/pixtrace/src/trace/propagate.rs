@@ -3,11 +3,12 @@
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 
-use super::compact::{CompactRanges, find_sources};
+use super::compact::find_sources;
 use super::exposure::Exposure;
-use super::fine_column::{Cache, Known, Work};
+use super::fine_column::Work;
 use super::grid::{FineGrid, FineRows};
-use super::model::TraceModel;
+use super::known::{Cache, Known};
+use super::model::{RegionTrace, TraceModel};
 use super::oversample::{Job, OversampleParams, OversampledPlanes};
 use super::record::RegionRecord;
 use super::traced::{COLUMNS_PER_BLOCK, TracedRegion, nan_plane};
@@ -82,7 +83,9 @@ pub fn oversample_with_errors<T: Real, O: Real>(
     let regions: Vec<Known<'_>> = traced
         .into_par_iter()
         .zip(sources)
-        .map(|(region, ranges)| known(exposure, error, variances, region, ranges, errors.residual))
+        .map(|(region, ranges)| {
+            Known::new(exposure, error, variances, region, ranges, errors.residual)
+        })
         .collect();
     control.check()?;
 
@@ -142,42 +145,23 @@ pub fn oversample_with_errors<T: Real, O: Real>(
 
 /// Fails unless every region with a trace has a record of its fit with so many components of the variance.
 fn check_records(model: &TraceModel, n_components: usize) -> Result<(), Error> {
-    for (&region, trace) in &model.regions {
-        let is_complete = |record: &RegionRecord| {
-            record.columns.len() == trace.columns.len()
-                && record.fits.len() == trace.splines.len()
-                && record.fits.iter().all(|fit| fit.noise.len() >= n_components)
-        };
-        if !trace.columns.is_empty() && !trace.record.as_ref().is_some_and(is_complete) {
-            return Err(Error::NoRecord { region });
-        }
-    }
-    Ok(())
+    model.regions.iter().try_for_each(|(&region, trace)| check_record(region, trace, n_components))
 }
 
-/// Collects the variances of a region, and decides how much of each residual is kept.
-fn known<'a, T: Real>(
-    exposure: &Exposure<'_, T>,
-    error: ArrayView2<'_, T>,
-    variances: &[ArrayView2<'_, T>],
-    region: TracedRegion<'a>,
-    ranges: CompactRanges,
-    residual: Residual,
-) -> Known<'a> {
-    let map = exposure.regions();
-    let bounds = &map.boxes()[&region.label];
-    let collect = |plane: ArrayView2<'_, T>, is_square: bool| {
-        let values = region.pixels.collect(bounds, map.labels(), region.label, plane, Real::to_f64);
-        let as_variance = |v: f64| match () {
-            () if v < 0.0 => f64::NAN,
-            () if is_square => v,
-            () => v * v,
-        };
-        values.into_iter().map(as_variance).collect::<Vec<f64>>()
+/// Fails unless a region has no trace, or a record of its fit with so many components of the variance.
+pub(super) fn check_record(
+    region: i32,
+    trace: &RegionTrace,
+    n_components: usize,
+) -> Result<(), Error> {
+    let is_complete = |record: &RegionRecord| {
+        record.columns.len() == trace.columns.len()
+            && record.fits.len() == trace.splines.len()
+            && record.fits.iter().all(|fit| fit.noise.len() >= n_components)
     };
-    let mut components = vec![collect(error, false)];
-    components.extend(variances.iter().map(|&plane| collect(plane, true)));
-    let mut known = Known { share: Vec::new(), is_outlier: Vec::new(), ranges, components, region };
-    known.weigh_residuals(bounds, residual);
-    known
+    if trace.columns.is_empty() || trace.record.as_ref().is_some_and(is_complete) {
+        Ok(())
+    } else {
+        Err(Error::NoRecord { region })
+    }
 }
