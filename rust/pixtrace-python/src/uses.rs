@@ -224,8 +224,10 @@ pub(crate) fn combine_slices<'py>(
     slices: Vec<Slice<'py>>,
     half_window: usize,
 ) -> BoundaryResult<(Vec<Doubles<'py>>, Vec<bool>)> {
-    let views: Vec<[Vec<f64>; 3]> =
-        slices.iter().map(|(w, f, v)| [w, f, v].map(|values| values.as_array().to_vec())).collect();
+    let views: Vec<[Vec<f64>; 4]> = slices
+        .iter()
+        .map(|(w, f, v, n)| [w, f, v, n].map(|values| values.as_array().to_vec()))
+        .collect();
     let found = run_here(py, || {
         let slices: Vec<SliceSpectrum<'_>> = views
             .iter()
