@@ -72,7 +72,7 @@ class Case:
 
 
 #: The scan of the reference, and a large one, which is cleaned whole and in windows.
-CASES = (Case("reference", 24, 37, 4031), Case("large", 40, 65, 100_000, (None, 1.2), 3))
+CASES = (Case("reference", 24, 37, 4031), Case("large", 40, 65, 100_000, (None, 0.9), 2))
 
 
 @dataclass(frozen=True)

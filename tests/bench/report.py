@@ -113,7 +113,7 @@ BEAM_MAPS = (
     BEAM_HEADING
     + """
 Written by `just bench --parts beammap`: `pixtrace beammap` from the file to tables, maps, pictures and report, on
-simulated scans with drifts, sky, glitches and jumps, until all pixels have settled; the large one for three rounds.
+simulated scans with drifts, sky, glitches and jumps, until all pixels have settled; the large one for two rounds.
 The whole process is timed, start of the interpreter and imports included; every run asserts that all live pixels were
 found. The reference, repaired so that it runs, took {reference:g} s for one round of a scan of the first size; that was
 measured elsewhere, and the number of times is for as many rounds of it as ours took. Memory is the peak of the process

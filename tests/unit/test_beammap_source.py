@@ -9,7 +9,6 @@ import pytest
 
 from pixtrace.scan import FitFlag, Reduction, SampleFlag
 from pixtrace.scan.beam_shape import CellPlaces, misfit
-from pixtrace.scan.parts import Part
 from pixtrace.scan.source_signal import SourceSignal
 from pixtrace.simulate import ScanNoise, ScanSource
 from tests.beammaps import QUIET, errors, simulated
@@ -116,9 +115,7 @@ def test_the_mean_of_a_gaussian_over_the_samples_of_a_cell() -> None:
     value, blur = places.gaussian((1.0, -2.0), (14.0, 10.0), 30.0)
     frames = scan[0].frames
     x, y = np.asarray(frames.get_focal_plane_offset().value)
-    part = Part(scan, scan[0])
-    part.working.frames = frames
-    part.look_up(reduction.source)
+    reduction.source.create_lookup(scan[0])
     index = np.asarray(frames.map_index)[:, :, 0]
     turn = math.radians(30.0)
     u, v = (

@@ -29,7 +29,8 @@ _X, _Y, _AMPLITUDE, _MAJOR, _MINOR, _ANGLE, _LEVEL = range(7)
 #: The errors of fits in the order of the parameters.
 _ERRORS = ("x_error", "y_error", "peak_error", "fwhm_major_error", "fwhm_minor_error", "angle_error", "level_error")
 _MAD = 1.4826
-_FAR = 4.0  # standard deviations
+_FAR = 4.0  # robust standard deviations from the median: such a pixel is no part of the mean
+_APART = 10.0  # and such a one is not like the others at all
 
 
 def refine_fits(integrations: Iterable[Integration], fits: PixelFits, *, n_threads: int | None = None) -> PixelFits:
@@ -89,10 +90,10 @@ def error_scales(scatter: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         if known.size == 0:
             continue
         middle = float(np.median(known))
-        far = _FAR * _MAD * float(np.median(np.abs(known - middle)))
-        usual = known[np.abs(known - middle) <= far]
+        spread = _MAD * float(np.median(np.abs(known - middle)))
+        usual = known[np.abs(known - middle) <= _FAR * spread]
         scales[:, k] = math.sqrt(float(usual.mean()))
-        is_apart = is_known & (np.nan_to_num(column) > middle + far)
+        is_apart = is_known & (np.nan_to_num(column) > middle + _APART * spread)
         scales[is_apart, k] = np.sqrt(column[is_apart])
     return scales
 

@@ -12,6 +12,7 @@
 //! sum has a fixed order, so that the number of threads changes no bit.
 
 mod column;
+mod common;
 mod drift;
 mod events;
 mod line;

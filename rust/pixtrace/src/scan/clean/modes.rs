@@ -1,8 +1,6 @@
 //! Signals that many channels see together: the whole array, or those of a group.
 
-use std::ops::Range;
-
-use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, s};
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 
 use crate::numeric::Real;
 use crate::numeric::stats::median;
@@ -85,22 +83,35 @@ pub(super) fn add_tile<T: Real, F: Flags>(
     frames: &[usize],
     lanes: &mut [Lane<'_>],
 ) {
-    for run in runs(lanes) {
-        let Some(signal) = lanes[run.start].signal else { continue };
-        let (data, flags) = (data.slice(s![.., run.clone()]), flags.slice(s![.., run.clone()]));
-        let lanes = &mut lanes[run];
-        for (&[old, new], &frame) in signal.iter().zip(frames) {
-            for ((lane, &x), flag) in lanes.iter_mut().zip(data.row(frame)).zip(flags.row(frame)) {
-                let x = x.to_f64();
-                let is_used = x.abs() <= lane.limit && !flag.has_any(excluded);
-                // Chosen and not branched on: glitches come when they like.
-                let x = if is_used { x + lane.old_gain * old } else { 0.0 };
-                let new = if is_used { new } else { 0.0 };
-                lane.sums.signal += new * new;
-                lane.sums.product += new * x;
-                lane.sums.sample += x * x;
-            }
+    let shared = shared_signal(lanes);
+    for (i, &frame) in frames.iter().enumerate() {
+        let (row, flags) = (data.row(frame), flags.row(frame));
+        match shared {
+            Some(signal) => add_row(row, flags, excluded, lanes, |_| Some(signal[i])),
+            None => add_row(row, flags, excluded, lanes, |lane| Some(lane.signal?[i])),
         }
+    }
+}
+
+/// Adds the samples of one frame.
+#[inline]
+fn add_row<T: Real, F: Flags>(
+    row: ArrayView1<'_, T>,
+    flags: ArrayView1<'_, F>,
+    excluded: F,
+    lanes: &mut [Lane<'_>],
+    signal: impl Fn(&Lane<'_>) -> Option<[f64; 2]>,
+) {
+    for ((lane, &x), flag) in lanes.iter_mut().zip(row).zip(flags) {
+        let Some([old, new]) = signal(lane) else { continue };
+        let x = x.to_f64();
+        let is_used = x.abs() <= lane.limit && !flag.has_any(excluded);
+        // Chosen and not branched on: glitches come when they like.
+        let x = if is_used { x + lane.old_gain * old } else { 0.0 };
+        let new = if is_used { new } else { 0.0 };
+        lane.sums.signal += new * new;
+        lane.sums.product += new * x;
+        lane.sums.sample += x * x;
     }
 }
 
@@ -110,32 +121,34 @@ pub(super) fn subtract_tile<T: Real>(
     frames: &[usize],
     lanes: &[Lane<'_>],
 ) {
-    for run in runs(lanes) {
-        let Some(signal) = lanes[run.start].signal else { continue };
-        let (mut data, lanes) = (data.slice_mut(s![.., run.clone()]), &lanes[run]);
-        for (&[old, new], &frame) in signal.iter().zip(frames) {
-            for (x, lane) in data.row_mut(frame).iter_mut().zip(lanes) {
-                *x = T::from_f64(x.to_f64() + lane.old_gain * old - lane.new_gain * new);
-            }
+    let shared = shared_signal(lanes);
+    for (i, &frame) in frames.iter().enumerate() {
+        let row = data.row_mut(frame);
+        match shared {
+            Some(signal) => subtract_row(row, lanes, |_| Some(signal[i])),
+            None => subtract_row(row, lanes, |lane| Some(lane.signal?[i])),
         }
     }
 }
 
-/// Neighbours that have the same signal: what is done to them is done side by side.
-fn runs(lanes: &[Lane<'_>]) -> Vec<Range<usize>> {
-    let mut start = 0;
-    let same = |a: &Lane<'_>, b: &Lane<'_>| match (a.signal, b.signal) {
-        (Some(a), Some(b)) => std::ptr::eq(a, b),
-        (None, None) => true,
-        _ => false,
-    };
-    lanes
-        .chunk_by(same)
-        .map(|run| {
-            start += run.len();
-            start - run.len()..start
-        })
-        .collect()
+/// Removes the signals from the samples of one frame.
+#[inline]
+fn subtract_row<T: Real>(
+    row: ArrayViewMut1<'_, T>,
+    lanes: &[Lane<'_>],
+    signal: impl Fn(&Lane<'_>) -> Option<[f64; 2]>,
+) {
+    for (x, lane) in row.into_iter().zip(lanes) {
+        let Some([old, new]) = signal(lane) else { continue };
+        *x = T::from_f64(x.to_f64() + lane.old_gain * old - lane.new_gain * new);
+    }
+}
+
+/// The signal of a tile, if all its channels have the same.
+fn shared_signal<'a>(lanes: &[Lane<'a>]) -> Option<&'a [[f64; 2]]> {
+    let first = lanes.first()?.signal?;
+    let is_shared = |lane: &Lane<'_>| lane.signal.is_some_and(|signal| std::ptr::eq(signal, first));
+    lanes.iter().all(is_shared).then_some(first)
 }
 
 /// One channel of a tile, while its gain is found and its signal removed.

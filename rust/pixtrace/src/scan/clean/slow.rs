@@ -14,6 +14,10 @@ use crate::numeric::stats::median;
 const FEWEST: usize = 8;
 /// A difference farther from the common one than this many robust standard deviations is no part of the gain.
 const CLIP: f64 = 4.0;
+/// Passes in which the gains of the channels become those with which they enter the common signal.
+const PASSES: usize = 3;
+/// A gain does not change by more than this factor in a pass, or the channel is left as it is.
+const MOST_CHANGE: f64 = 3.0;
 /// No gain is known better than this, as a part of it: drifts of their own may go with the sky by chance.
 const FINEST: f64 = 2e-3;
 
@@ -56,46 +60,71 @@ impl Slow {
         let spread: Vec<f64> = (self.steps.axis_iter(Axis(1)))
             .map(|steps| scale(steps.iter().copied(), steps.len(), &mut buffer))
             .collect();
-        let no_flags = vec![0_u8; n_channels];
         for (number, members) in members.iter().enumerate() {
-            let members: Vec<Member> = (members.iter())
+            let mut members: Vec<Member> = (members.iter())
                 .map(|member| Member { scale: spread[member.channel], ..*member })
                 .filter(|member| member.scale > 0.0)
                 .collect();
             if members.len() < modes::FEWEST {
                 continue;
             }
-            let flags = ArrayView1::from(&no_flags);
-            let common: Vec<f64> = (self.steps.rows().into_iter())
-                .map(|steps| modes::in_frame(steps, flags, 1, &members, &mut buffer).0)
-                .collect();
-            let weight: f64 = members.iter().map(|m| (m.gain / m.scale).powi(2)).sum();
-            let (mut share, mut start) = (vec![0.0; n_channels], vec![None; n_channels]);
-            for member in &members {
-                share[member.channel] = member.gain / (member.scale * member.scale) / weight;
-                start[member.channel] = Some(member.gain);
+            let of_group: Vec<usize> =
+                (0..n_channels).filter(|&c| group[c] == Some(number) && spread[c] > 0.0).collect();
+            let mut last = None;
+            // What a channel adds to the common signal is known as well as the gains of the others are.
+            for _ in 0..PASSES {
+                last = self.gains_of(&of_group, &members, &mut buffer);
+                let Some((_, found)) = &last else { break };
+                let mut new = vec![None; n_channels];
+                found.iter().for_each(|(c, gain)| new[*c] = Some(gain.value));
+                for member in &mut members {
+                    let ratio = new[member.channel].map_or(1.0, |value| value / member.gain);
+                    if (1.0 / MOST_CHANGE..MOST_CHANGE).contains(&ratio) {
+                        member.gain *= ratio;
+                    }
+                }
             }
-            let found: Vec<(usize, Gain)> = (0..n_channels)
-                .filter(|&c| group[c] == Some(number) && spread[c] > 0.0)
-                .filter_map(|c| {
-                    let steps = self.steps.column(c);
-                    let found =
-                        gain(steps, &common, start[c].unwrap_or(1.0), share[c], &mut buffer);
-                    Some((c, found?))
-                })
-                .collect();
-            let of_members = found.iter().filter_map(|&(c, gain)| Some((gain, start[c]?)));
-            let Some(part) = modes::common_part(of_members) else { continue };
+            let Some((common, found)) = last else { continue };
             for (c, gain) in found {
-                let gain = gain.of_part(part);
-                let value = gain.value;
-                gains[c] = Some(gain.with(FINEST * value));
+                gains[c] = Some(gain.with(FINEST * gain.value));
                 for (step, common) in self.steps.column_mut(c).iter_mut().zip(&common) {
-                    *step -= value * common;
+                    *step -= gain.value * common;
                 }
             }
         }
         gains
+    }
+
+    /// The signal that members have in common, and the gain of each channel of their group; `None` if there is none.
+    fn gains_of(
+        &self,
+        of_group: &[usize],
+        members: &[Member],
+        buffer: &mut Vec<f64>,
+    ) -> Option<(Vec<f64>, Vec<(usize, Gain)>)> {
+        let n_channels = self.steps.ncols();
+        let no_flags = vec![0_u8; n_channels];
+        let flags = ArrayView1::from(&no_flags);
+        let common: Vec<f64> = (self.steps.rows().into_iter())
+            .map(|steps| modes::in_frame(steps, flags, 1, members, buffer).0)
+            .collect();
+        let weight: f64 = members.iter().map(|m| (m.gain / m.scale).powi(2)).sum();
+        let (mut share, mut start) = (vec![0.0; n_channels], vec![None; n_channels]);
+        for member in members {
+            share[member.channel] = member.gain / (member.scale * member.scale) / weight;
+            start[member.channel] = Some(member.gain);
+        }
+        let mut found: Vec<(usize, Gain)> = Vec::with_capacity(of_group.len());
+        for &c in of_group {
+            let begin = start[c].unwrap_or(1.0);
+            found.extend(
+                gain(self.steps.column(c), &common, begin, share[c], buffer).map(|gain| (c, gain)),
+            );
+        }
+        let of_members = found.iter().filter_map(|&(c, gain)| Some((gain, start[c]?)));
+        let part = modes::common_part(of_members)?;
+        found.iter_mut().for_each(|(_, gain)| *gain = gain.of_part(part));
+        Some((common, found))
     }
 }
 
