@@ -53,13 +53,13 @@ def spectra_figure(extractions: Sequence[Extraction], *, title: str = "") -> Fig
     # In the order of the file.
     shown = [item for item in named if any(item is other for other in shown)]
     with style():
-        height = 2.6 * max(len(shown), 1) + 0.9
+        height = 2.6 * max(len(shown), 1) + 1.1
         figure = new_figure((11.0, height))
         errors = "with" if all(one.profile_errors for one in extractions) else "without"
         subtitle = f"{len(shown)} of {len(named)} spectra; errors {errors} those of the profile"
         headline(figure, title, subtitle, left=0.09)
         grid = figure.add_gridspec(
-            max(len(shown), 1), 1, left=0.09, right=0.98, top=1.0 - 0.85 / height, bottom=0.5 / height, hspace=0.45
+            max(len(shown), 1), 1, left=0.09, right=0.98, top=1.0 - 1.05 / height, bottom=0.5 / height, hspace=0.45
         )
         for index, (name, spectrum) in enumerate(shown):
             _draw(figure.add_subplot(grid[index]), name, spectrum)

@@ -155,6 +155,9 @@ def extract(
     follows its profile. Errors that were estimated from the same noisy counts as the flux favour low pixels: with N
     counts in each pixel the flux is too low by about 1 / N.
 
+    Where a faint profile loses its source altogether, noise and flux collapse: with a `source`, columns whose noise is
+    less than a third of that of the columns around are NaN.
+
     A negative mean that was taken off before the fit (`FittedImage.offset`) counts as background.
 
     A slice holds a share of the light of a source. Spectra of several slices are interpolated to the wavelengths of the

@@ -136,7 +136,7 @@ class ExtractedSpectrum:
             wavelength are left out. Without specutils, what `to_table` returns.
         """
         try:
-            from specutils import Spectrum
+            from specutils import Spectrum  # pyright: ignore[reportMissingImports]  (an optional package)
         except ImportError:
             return self.to_table()
         from astropy import units as u

@@ -9,9 +9,15 @@ use super::profile::{Pixels, Profile};
 use crate::Control;
 use crate::numeric::Real;
 use crate::numeric::bspline::ORDER;
+use crate::numeric::stats::median_of_many;
 use crate::trace::functional::Functional;
 use crate::trace::known::{Cache, Known};
 
+/// Columns to either side that a column is compared with.
+const AROUND: usize = 50;
+/// A profile has lost its source where the noise of the flux is this share of what it is in the columns around. Noise may
+/// be larger in single columns, where pixels are missing, but it has no reason to be smaller.
+const LOST: f64 = 1.0 / 3.0;
 /// Flux and background are told apart if the determinant of their equations is this share of what it could be.
 const LEAST_DETERMINANT: f64 = 1e-9;
 
@@ -111,7 +117,7 @@ impl<'a> Extractor<'a> {
 
     pub(super) fn run(&self, control: &Control) -> (RegionSpectrum, Vec<SourcePixel>) {
         let columns = self.known.region.pixels.columns.clone();
-        let found: Vec<(Found, Vec<SourcePixel>)> = columns
+        let mut found: Vec<(Found, Vec<SourcePixel>)> = columns
             .clone()
             .into_par_iter()
             .map(|column| {
@@ -122,6 +128,12 @@ impl<'a> Extractor<'a> {
                 (found.unwrap_or(Found::NOTHING), pixels)
             })
             .collect();
+        if self.params.source.is_some() {
+            let noise: Vec<f64> = found.iter().map(|(f, _)| f.noise).collect();
+            for place in (0..noise.len()).filter(|&place| is_lost(&noise, place)) {
+                found[place] = (Found::NOTHING, Vec::new());
+            }
+        }
         let of = |value: fn(&Found) -> f64| found.iter().map(|(f, _)| value(f)).collect();
         let spectrum = RegionSpectrum {
             columns,
@@ -322,7 +334,30 @@ impl ColumnJob<'_, '_> {
     }
 }
 
+/// Whether the variance of a column is far below that of the columns around.
+fn is_lost(noise: &[f64], place: usize) -> bool {
+    let around = place.saturating_sub(AROUND)..(place + AROUND + 1).min(noise.len());
+    let mut known: Vec<f64> = noise[around].iter().copied().filter(|v| v.is_finite()).collect();
+    !known.is_empty() && noise[place] < LOST * LOST * median_of_many(&mut known, &mut Vec::new())
+}
+
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let terms = a.iter().zip(b).filter(|(a, _)| **a != 0.0);
     terms.map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_whose_noise_collapses_has_lost_its_source() {
+        let mut noise: Vec<f64> = (0..300).map(|x| 4.0 + 0.03 * f64::from(x)).collect();
+        noise[100] = 0.1;
+        noise[120] = 400.0;
+        noise[140] = f64::NAN;
+        let lost: Vec<usize> = (0..300).filter(|&place| is_lost(&noise, place)).collect();
+        assert_eq!(lost, [100]);
+        assert!(!is_lost(&[f64::NAN], 0));
+    }
 }
