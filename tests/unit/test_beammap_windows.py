@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pixtrace.cli import main
 from pixtrace.exceptions import ConfigError, DataError, OutputError, ParameterError
 from pixtrace.io.beammap import BeamMapJob
 from pixtrace.io.scan import stream_simulated, write_neutral_fits
@@ -305,3 +306,17 @@ def test_a_job_reads_large_files_in_each_round(tmp_path: Path, monkeypatch: pyte
     step = (found.table.x - kept.table.x)[kept.is_good] / kept.table.x_error[kept.is_good]
     assert np.sqrt(np.mean(step**2)) < 0.1
     assert BeamMapJob([path], options, tmp_path).plan().windows == 1
+
+
+def test_the_command_says_how_many_windows_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "scan.fits"
+    write_neutral_fits(path, stream_simulated(ScanSimulator(LONG)))
+    words = ["beammap", str(path), "-o", str(tmp_path / "out"), "--dry-run"]
+    assert main(words) == 0
+    assert "windows" not in capsys.readouterr().out
+    # A plan does not know which channels are dead, and takes signals of a small file to stay in memory.
+    memory = memory_for(scan_of(), 3000) + 4e-9 * 8000 * N_CHANNELS
+    assert main([*words, "--memory", f"{memory:.6f}"]) == 0
+    assert "so that signals fit into memory" in capsys.readouterr().out
+    assert main([*words, "--memory", "0.001"]) == 2
+    assert "GB more" in capsys.readouterr().err
