@@ -19,21 +19,30 @@ from pixtrace.trace.quality import PullStatistics, RegionQuality, TraceQuality
 from pixtrace.trace.record import RegionRecord
 from pixtrace.trace.result import TraceSummary
 from pixtrace.trace.robust import OversampledErrors, fit_robust, oversample_with_errors
+from pixtrace.trace.series import RegionSeries, TimeSeriesModel, fit_time_series
+from pixtrace.trace.series_cube import Cube, SeriesChunk, SpectralSeries
+from pixtrace.trace.series_oversample import OversampledChunk, oversample_cube
 from pixtrace.trace.wiggle import point_spectrum, profile_peak, smooth_continuum, wiggle_rms
 
 __all__ = [
     "PRESETS",
     "BSpline",
     "ColumnTrace",
+    "Cube",
     "FittedImage",
+    "OversampledChunk",
     "OversampledErrors",
     "OversampledFlux",
     "OversampledImage",
     "PullStatistics",
     "RegionQuality",
     "RegionRecord",
+    "RegionSeries",
     "RegionTrace",
+    "SeriesChunk",
     "SpectralImage",
+    "SpectralSeries",
+    "TimeSeriesModel",
     "TraceImage",
     "TraceModel",
     "TraceParams",
@@ -44,7 +53,9 @@ __all__ = [
     "fit_all_regions",
     "fit_image",
     "fit_robust",
+    "fit_time_series",
     "linear_oversample",
+    "oversample_cube",
     "oversample_flux",
     "oversample_image",
     "oversample_with_errors",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pixtrace.io.jwst.tree import AsdfTree, Node
     from pixtrace.trace.result import OversampledImage
 
-__all__ = ["PRODUCT_SUFFIX", "Part", "Product", "write_product"]
+__all__ = ["PRODUCT_SUFFIX", "Part", "Product", "ProductWriter", "write_product"]
 
 #: What names of products end in.
 PRODUCT_SUFFIX = "_adaptive_trace_model"
@@ -140,14 +140,14 @@ def write_product(
     for target in (path, *beside):
         check_output(target, overwrite=overwrite)
     with atomic_path(path, overwrite=overwrite) as unfinished:
-        write_pieces(unfinished, _Writer(product, results, path.name).product(wavelengths))
+        write_pieces(unfinished, ProductWriter(product, results, path.name).product(wavelengths))
     for target, plane_of in beside.items():
         with atomic_path(target, overwrite=overwrite) as unfinished:
-            write_pieces(unfinished, _Writer(product, results, target.name).intermediate(plane_of))
+            write_pieces(unfinished, ProductWriter(product, results, target.name).intermediate(plane_of))
     return [path, *beside]
 
 
-class _Writer:
+class ProductWriter:
     """Puts together one file."""
 
     def __init__(self, product: Product, results: Sequence[OversampledImage], name: str) -> None:

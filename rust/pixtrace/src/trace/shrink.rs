@@ -72,8 +72,11 @@ pub(crate) fn shares(
     let mut is_outlier = vec![false; z.len()];
     for column in bounds.columns.clone() {
         for i in pixels.column(column) {
-            let (y, x) = place(column, i);
-            is_outlier[i] = z[i].is_finite() && z[i].abs() > OUTLIER * grid.around(y, x).max(1.0);
+            // Hardly any pixel needs a look at its neighbours.
+            if z[i].is_finite() && z[i].abs() > OUTLIER {
+                let (y, x) = place(column, i);
+                is_outlier[i] = z[i].abs() > OUTLIER * grid.around(y, x).max(1.0);
+            }
         }
     }
     for column in bounds.columns.clone() {
