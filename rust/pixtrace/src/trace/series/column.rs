@@ -9,6 +9,7 @@ use super::super::shrink::shares;
 use super::Integration;
 use super::fine::{FinePixel, FineRegion, SeriesErrors, SeriesGrid};
 use super::fit::IntegrationFit;
+use super::noise::ColumnNoise;
 use super::profile::RegionProfile;
 use crate::numeric::Real;
 
@@ -16,8 +17,6 @@ use crate::numeric::Real;
 const DO_NOT_USE: u32 = 1;
 /// Data-quality bit of a pixel whose flux comes from the model.
 const FLUX_ESTIMATED: u32 = 1 << 28;
-/// The variance is at least this share of what comes from the integration alone.
-const LEAST_SHARE: f64 = 0.05;
 
 /// Some columns of all planes of one integration.
 pub(super) struct Block<'a, T> {
@@ -92,33 +91,33 @@ impl SeriesGrid {
 
 /// One column of one region of one integration.
 pub(super) struct FineColumn<'a, 'i, T> {
-    grid: &'a SeriesGrid,
-    region: &'a RegionProfile,
-    fine: &'a FineRegion,
-    part: &'a FinePart,
-    integration: &'a Integration<'i, T>,
-    column: usize,
+    pub(super) grid: &'a SeriesGrid,
+    pub(super) region: &'a RegionProfile,
+    pub(super) fine: &'a FineRegion,
+    pub(super) part: &'a FinePart,
+    pub(super) integration: &'a Integration<'i, T>,
+    pub(super) column: usize,
     /// Number of its first pixel in the region, and of its column.
-    start: usize,
-    place: usize,
+    pub(super) start: usize,
+    pub(super) place: usize,
     /// Its trace, if the integration has a scale for it; with the scale.
-    trace: Option<(&'a ColumnTrace, f64)>,
+    pub(super) trace: Option<(&'a ColumnTrace, f64)>,
 }
 
 /// What a fine pixel is made of.
 #[derive(Clone, Copy, Debug)]
-struct Made {
+pub(super) struct Made {
     flux: f64,
     linear: f64,
     residual: f64,
     full: f64,
     used: f64,
     /// Pixels of the column, and what is taken of each.
-    lambda: [(usize, f64); 2],
+    pub(super) lambda: [(usize, f64); 2],
     /// Derivatives by scale and by shift, zero where the model is not used.
-    by_scale: f64,
-    by_shift: f64,
-    is_modelled: bool,
+    pub(super) by_scale: f64,
+    pub(super) by_shift: f64,
+    pub(super) is_modelled: bool,
 }
 
 impl<'a, 'i, T: Real> FineColumn<'a, 'i, T> {
@@ -153,7 +152,7 @@ impl<'a, 'i, T: Real> FineColumn<'a, 'i, T> {
     }
 
     /// All fine pixels of the column, by number in the region.
-    fn made(&self) -> impl Iterator<Item = (usize, &'a FinePixel, Made)> {
+    pub(super) fn made(&self) -> impl Iterator<Item = (usize, &'a FinePixel, Made)> {
         let (fit, region) = (&self.part.fit, self.region);
         let places = region.pixels.column(self.column);
         let points = places.clone().filter(|&i| fit.flux[i].is_finite());
@@ -243,59 +242,6 @@ impl<'a, 'i, T: Real> FineColumn<'a, 'i, T> {
         }
     }
 
-    /// Variance that comes from the integration itself, by component, of each fine pixel that the model is used in.
-    pub(super) fn own_variances(
-        &self,
-        n_components: usize,
-    ) -> impl Iterator<Item = (usize, Vec<f64>)> {
-        let noise: Vec<ColumnNoise> = (0..n_components).map(|k| self.noise(k)).collect();
-        let made = self.made().filter(|(_, _, made)| made.is_modelled);
-        made.map(move |(i, _, made)| (i, noise.iter().map(|n| n.variance(&made)).collect()))
-    }
-
-    /// What the fine pixels of the column have in common, for one component of the variance.
-    fn noise(&self, component: usize) -> ColumnNoise {
-        let (fit, region) = (&self.part.fit, self.region);
-        let places = region.pixels.column(self.column);
-        let variance: Vec<f64> = places
-            .clone()
-            .map(|i| match component {
-                0 => fit.sigma[i] * fit.sigma[i],
-                k => {
-                    let row = region.pixels.row[i] as usize;
-                    let v = self.integration.variances[k - 1][(row, self.column)].to_f64();
-                    if v >= 0.0 { v } else { f64::NAN }
-                }
-            })
-            .collect();
-        let found = &fit.columns[self.place];
-        let template = fit.moved.as_ref().map_or(&region.template, |moved| &moved.template);
-        let kappa: Vec<f64> = places
-            .map(|i| {
-                let is_used = fit.is_used[i] && found.information > 0.0;
-                if is_used { region.weight[i] * template[i] / found.information } else { 0.0 }
-            })
-            .collect();
-        let with_scale: Vec<f64> = kappa
-            .iter()
-            .zip(&variance)
-            .map(|(k, v)| if *k == 0.0 || v.is_nan() { 0.0 } else { k * v })
-            .collect();
-        let of_scale = match component {
-            0 => found.variance,
-            _ => kappa.iter().zip(&with_scale).map(|(k, v)| k * v).sum(),
-        };
-        // The shift is that of all columns; only the whole error is followed through it.
-        let is_shifted = component == 0 && fit.shift.is_finite();
-        ColumnNoise {
-            variance,
-            with_scale,
-            of_scale,
-            of_shift: if is_shifted { fit.shift_variance } else { 0.0 },
-            scale_with_shift: if is_shifted { found.with_shift } else { 0.0 },
-        }
-    }
-
     /// Writes all planes of the column; returns the number of pixels that the model has filled.
     fn fill(
         &self,
@@ -360,13 +306,6 @@ impl<'a, 'i, T: Real> FineColumn<'a, 'i, T> {
         T::narrow(self.part.fit.offset)
     }
 
-    /// Adds what comes through the shared profile.
-    fn with_profile(&self, component: usize, number: usize, made: &Made, own: f64) -> f64 {
-        let Some((_, scale)) = self.trace.filter(|_| made.is_modelled) else { return own };
-        let shared = self.fine.shared.get(component).map_or(0.0, |shared| shared[number]);
-        (own + scale * scale * shared).max(LEAST_SHARE * own)
-    }
-
     /// A native error, or the square root of a component of the variance.
     fn native_error(&self, k: usize, row: usize) -> f64 {
         let place = (row, self.column);
@@ -400,31 +339,5 @@ impl<'a, 'i, T: Real> FineColumn<'a, 'i, T> {
         let error = line.at(pixel.position).map_or(f64::NAN, |(error, _)| error) as f32;
         let error = error * params.inflation as f32;
         if k == 0 { error } else { error * error }
-    }
-}
-
-/// The noise of one column: that of its pixels, of its scale, and of the shift, and how they go together.
-struct ColumnNoise {
-    variance: Vec<f64>,
-    with_scale: Vec<f64>,
-    of_scale: f64,
-    of_shift: f64,
-    scale_with_shift: f64,
-}
-
-impl ColumnNoise {
-    fn variance(&self, made: &Made) -> f64 {
-        let (d, e) = (made.by_scale, made.by_shift);
-        let mut sum = 0.0;
-        for (j, w) in made.lambda {
-            if w != 0.0 {
-                sum += w * w * self.variance[j] + 2.0 * d * w * self.with_scale[j];
-            }
-        }
-        if made.is_modelled {
-            sum +=
-                d * d * self.of_scale + e * e * self.of_shift + 2.0 * d * e * self.scale_with_shift;
-        }
-        sum
     }
 }

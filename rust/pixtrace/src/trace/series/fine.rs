@@ -208,7 +208,7 @@ impl SeriesGrid {
     /// Scales the profile to each integration, and puts it on the finer grid.
     ///
     /// `dq` are the bits of data quality, `(n_integrations, n_y, n_x)`: those of the nearest native pixel are taken over. A
-    /// missing pixel that the model fills is marked as estimated, and in all planes NaN means DO_NOT_USE, and the other
+    /// missing pixel that the model fills is marked as estimated, and in all planes NaN means that bit 1 is set, and the other
     /// way round.
     ///
     /// # Errors

@@ -301,12 +301,10 @@ impl Pixels<'_> {
         let mut n_rejected = 0;
         loop {
             let (mut a, mut b) = (0.0, 0.0);
-            for j in 0..is_used.len() {
-                if is_used[j] {
-                    let weighted = self.weight[j] * self.template[j];
-                    a += weighted * self.template[j];
-                    b += weighted * self.flux[j];
-                }
+            for (j, _) in is_used.iter().enumerate().filter(|(_, used)| **used) {
+                let weighted = self.weight[j] * self.template[j];
+                a += weighted * self.template[j];
+                b += weighted * self.flux[j];
             }
             if !(a > 0.0 && a.is_finite()) {
                 return ColumnScale { n_rejected, ..ColumnScale::NONE };
@@ -314,10 +312,7 @@ impl Pixels<'_> {
             let scale = b / a;
             let (mut chi2, mut variance) = (0.0, 0.0);
             let (mut worst, mut at) = (1.0, None);
-            for j in 0..is_used.len() {
-                if !is_used[j] {
-                    continue;
-                }
+            for (j, _) in is_used.iter().enumerate().filter(|(_, used)| **used) {
                 let weighted = self.weight[j] * self.template[j];
                 let residual = self.flux[j] - scale * self.template[j];
                 let square = self.sigma[j] * self.sigma[j];

@@ -51,6 +51,7 @@ mod column;
 mod combine;
 mod fine;
 mod fit;
+mod noise;
 mod profile;
 mod shift;
 
