@@ -6,6 +6,9 @@ import numpy.typing as npt
 
 __all__ = [
     "MapStack",
+    "SeriesCombination",
+    "SeriesGrid",
+    "SeriesProfile",
     "TraceModel",
     "__version__",
     "alpha_on_grid",
@@ -432,3 +435,88 @@ def fit_timestreams(
     progress: _Progress | None,
 ) -> tuple[_Float64, _Float64, _Float64, _Int64, _Float64]: ...
 def gaussian_flags() -> list[tuple[int, str, str]]: ...
+
+_Cube: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+_Chunk: TypeAlias = tuple[_Cube, _Cube | None, list[_Cube]]
+_GivenMean: TypeAlias = tuple[_Plane, _Plane | None, list[_Plane]]
+_Mean: TypeAlias = tuple[_Float64, list[_Float64], _Float64, _Float64, npt.NDArray[np.uint32], npt.NDArray[np.uint32]]
+_Scales: TypeAlias = tuple[
+    int,
+    tuple[int, int],
+    _Float64,
+    _Float64,
+    _Float64,
+    npt.NDArray[np.uint32],
+    npt.NDArray[np.uint32],
+    _Float64,
+    _Float64,
+]
+_Fine: TypeAlias = tuple[_Planes, list[npt.NDArray[np.float32]], npt.NDArray[np.uint32], int, list[_Scales]]
+
+class _GridArguments(TypedDict):
+    significant: bool
+    propagated: bool
+    density: bool
+    inflation: float
+
+@final
+class SeriesProfile:
+    def __new__(
+        cls,
+        model: TraceModel,
+        mean: _GivenMean,
+        noise: _Float64,
+        usual: _Float64,
+        alpha: _Float64,
+        region_map: _Labels,
+        *,
+        clip_sigma: float,
+        significant: bool,
+        n_threads: int | None,
+    ) -> SeriesProfile: ...
+    @staticmethod
+    def first_look(
+        sample: _Chunk, region_map: _Labels, *, clip_sigma: float, n_threads: int | None
+    ) -> SeriesProfile: ...
+    def fit(
+        self,
+        chunk: _Chunk,
+        *,
+        offset: float,
+        max_shift: float | None,
+        n_threads: int | None,
+        progress: _Progress | None,
+    ) -> list[_Scales]: ...
+
+@final
+class SeriesCombination:
+    def __new__(cls, profile: SeriesProfile) -> SeriesCombination: ...
+    def add(self, chunk: _Chunk, *, n_threads: int | None, progress: _Progress | None) -> None: ...
+    def finish(self) -> _Mean: ...
+
+@final
+class SeriesGrid:
+    def __new__(
+        cls,
+        profile: SeriesProfile,
+        model: TraceModel,
+        mean: _GivenMean,
+        alpha: _Float64,
+        region_map: _Labels,
+        alpha_os: _Float64,
+        variances: list[_Float64],
+        *,
+        params: _OversampleArguments,
+        grid: _GridArguments,
+        n_threads: int | None,
+    ) -> SeriesGrid: ...
+    def oversample(
+        self,
+        chunk: _Chunk,
+        dq: npt.NDArray[np.uint32] | None,
+        *,
+        offset: float,
+        max_shift: float | None,
+        n_threads: int | None,
+        progress: _Progress | None,
+    ) -> _Fine: ...

@@ -41,6 +41,8 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "threads": (int,),
     "format": (str,),
     "rescale": (bool,),
+    "integrations": (bool,),
+    "shift": (bool,),
     "parameters": (dict,),
 }
 _KIND_NAMES: Mapping[type, str] = {
@@ -77,6 +79,10 @@ class Options:
         File with models to be used instead of fits.
     rescale : bool or None
         Whether those are scaled to the flux of each exposure; None: unless they were fitted to it.
+    integrations : bool or None
+        Whether all integrations of a time series are oversampled; None: with the preset "robust" alone.
+    shift : bool
+        Whether a shift is fitted to each of them.
     parameters : mapping of str to object
         Further changes to the parameters, by name.
 
@@ -105,6 +111,8 @@ class Options:
     format: str = "fits"
     model: Path | None = None
     rescale: bool | None = None
+    integrations: bool | None = None
+    shift: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

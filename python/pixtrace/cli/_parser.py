@@ -132,6 +132,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_factor(oversample, "2")
     _add_processing(oversample)
+    _add_series(oversample.add_argument_group("time series"))
 
     trace = commands.add_parser(
         "trace",
@@ -367,6 +368,18 @@ def _add_processing(parser: argparse.ArgumentParser) -> None:
     )
     _add_parameters(parser.add_argument_group("method"))
     _add_rest(parser)
+
+
+def _add_series(series: argparse._ArgumentGroup) -> None:
+    """Add what concerns time series alone."""
+    switch = argparse.BooleanOptionalAction
+    series.add_argument(
+        "--integrations",
+        action=switch,
+        help="oversample all integrations with one profile for all of them, and write light curves and scales too "
+        "(default: only with --preset robust; otherwise only the trace of their median can be made, with -f 1)",
+    )
+    series.add_argument("--shift", action=switch, help="fit a shift along the slice to each integration")
 
 
 def _add_output(output: argparse._ArgumentGroup) -> None:

@@ -170,9 +170,12 @@ def new_target(target: Path, written: dict[Path, Path], *, overwrite: bool) -> N
 
 def _process(path: Path, options: Options, terminal: Terminal, written: dict[Path, Path]) -> str:
     """Process one file and return the line about it."""
+    from pixtrace.cli._series import oversample_integrations, wants_integrations
     from pixtrace.io import open_exposure
     from pixtrace.io.atomic import check_output
 
+    if wants_integrations(path, options):
+        return oversample_integrations(path, options, terminal, written)
     started = time.perf_counter()
     with terminal.progress(path.name) as progress, open_exposure(path, preset=options.preset) as exposure:
         target = options.output / exposure.output_name(options.factor)

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     import os
 
     from pixtrace.io.exposure import Exposure
+    from pixtrace.io.jwst.container import FitsContainer
 
-__all__ = ["inspect", "open_exposure"]
+__all__ = ["inspect", "is_series", "jwst_container", "open_exposure"]
 
 _CARD = 80
 _ROUNDING = 1e-9  # how far the scale of a WCS may be from 1
@@ -73,17 +74,41 @@ def open_exposure(path: str | os.PathLike[str], *, preset: str | None = None) ->
     ParameterError
         There is no such preset.
     """
-    path = Path(path)
-    if _telescope(path) != "JWST":
+    container = jwst_container(Path(path))
+    if container is None:
         return FitsExposure.open(path, preset=preset)
     from pixtrace.io.jwst import JwstExposure
+
+    return JwstExposure(container, preset)
+
+
+def jwst_container(path: Path) -> FitsContainer | None:
+    """Read a file if it is a JWST exposure.
+
+    Parameters
+    ----------
+    path : Path
+        Any FITS file.
+
+    Returns
+    -------
+    FitsContainer or None
+        None if it is to be read as a file of the plain format.
+
+    Raises
+    ------
+    FileReadError
+        It is a JWST exposure without a WCS, or damaged.
+    """
+    if _telescope(path) != "JWST":
+        return None
     from pixtrace.io.jwst.container import read_container
 
     container = read_container(path)
     if container.find("ASDF") is not None:
-        return JwstExposure(container, preset)
+        return container
     if container.find("ALPHA") is not None or container.find("REGIONS") is not None:
-        return FitsExposure.open(path, preset=preset)
+        return None
     msg = f"{path} is a JWST exposure without a WCS (no ASDF extension); run the assign_wcs step of jwst first"
     raise FileReadError(msg)
 
@@ -130,6 +155,28 @@ def inspect(path: str | os.PathLike[str]) -> ExposureInfo:
             problem=problem,
             details={label: str(primary[name]).strip() for name, label in _DETAILS if primary.get(name) is not None},
         )
+
+
+def is_series(path: Path) -> bool:
+    """Whether a file holds a time series: images with a third axis.
+
+    Parameters
+    ----------
+    path : Path
+        Any FITS file.
+
+    Returns
+    -------
+    bool
+        True if any SCI is a cube.
+
+    Raises
+    ------
+    FileReadError
+        It does not exist, is not FITS, or is damaged.
+    """
+    with open_fits(path) as hdus:
+        return any(len(hdu.shape) > 2 for hdu in hdus if hdu.name.upper() == "SCI")  # noqa: PLR2004 - x and y
 
 
 def _telescope(path: Path) -> str:

@@ -8,6 +8,7 @@ extension         type                           content
 ================  =============================  ====================================================================
 SCI               float (n_y, n_x)               flux, any unit (BUNIT). NaN where missing. (n_int, n_y, n_x) is a time
                                                  series: its median image is used, and only its trace can be made
+                                                 (`pixtrace.io.series` takes all integrations)
 ALPHA             float (n_y, n_x)               coordinate along the slice [arcsec, or any one unit]; NaN outside
 REGIONS           integer (n_y, n_x)             number of the slice or slit, 0 between them
 ERR               float, shape of SCI            optional: standard deviation of SCI
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from pixtrace.trace.replace import ChangedImage
     from pixtrace.trace.result import OversampledImage
 
-__all__ = ["FitsExposure", "read_image", "write_image"]
+__all__ = ["FitsExposure", "product_keywords", "read_image", "write_image"]
 
 _DEFAULT_PRESET = "generic"
 
@@ -263,7 +264,7 @@ class FitsExposure:
             )
             raise ParameterError(msg)
         path, factor = Path(path), factors.pop()
-        keywords = _keywords(self._preset, results[0].params, factor)
+        keywords = product_keywords(self._preset, results[0].params, factor)
         if factor == 1:
             write_traces(
                 path,
@@ -403,8 +404,23 @@ def write_image(
     )
 
 
-def _keywords(preset: str, params: TraceParams, factor: float) -> dict[str, tuple[object, str]]:
-    """Return the cards that tell how a product was made."""
+def product_keywords(preset: str, params: TraceParams, factor: float) -> dict[str, tuple[object, str]]:
+    """Return the cards that tell how a product was made.
+
+    Parameters
+    ----------
+    preset : str
+        Name of the parameter set.
+    params : TraceParams
+        The parameters.
+    factor : float
+        Oversampling factor.
+
+    Returns
+    -------
+    dict of str to (value, comment)
+        The cards.
+    """
     from pixtrace import __version__
 
     return {

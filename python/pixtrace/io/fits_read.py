@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["NEEDED_EXTENSIONS", "read_version", "refuse_oversampled"]
+__all__ = [
+    "NEEDED_EXTENSIONS",
+    "axis_of",
+    "check_regions",
+    "index_of",
+    "name_of",
+    "read_version",
+    "refuse_oversampled",
+]
 
 #: Extensions without which there is no image.
 NEEDED_EXTENSIONS = ("SCI", "ALPHA", "REGIONS")
@@ -73,12 +81,9 @@ def read_version(hdus: Any, version: int, path: Path, *, several: bool) -> tuple
     DataError, ShapeError, DtypeError
         A keyword or an extension holds what it should not.
     """
-    sci, primary = hdus[_index(hdus, "SCI", version, path)].header, hdus[0].header
-    axis = _AXES.get(sci.get("DISPAXIS", primary.get("DISPAXIS", 1)))
-    if axis is None:
-        msg = f"{path}: DISPAXIS is {sci.get('DISPAXIS', primary.get('DISPAXIS'))!r}; it must be 1 (x) or 2 (y)"
-        raise DataError(msg)
-    needed = {name: read_array(hdus, _index(hdus, name, version, path), path) for name in NEEDED_EXTENSIONS}
+    sci, primary = hdus[index_of(hdus, "SCI", version, path)].header, hdus[0].header
+    axis = axis_of(sci, primary, path)
+    needed = {name: read_array(hdus, index_of(hdus, name, version, path), path) for name in NEEDED_EXTENSIONS}
     others: dict[str, npt.NDArray[Any]] = {}
     is_cube = needed["SCI"].ndim > 2  # noqa: PLR2004 - an image has two axes
     for index, hdu in enumerate(hdus):
@@ -88,19 +93,41 @@ def read_version(hdus: Any, version: int, path: Path, *, several: bool) -> tuple
             others[name] = read_array(hdus, index, path)
     planes = {key: np.swapaxes(plane, -1, -2) if axis == 0 else plane for key, plane in (needed | others).items()}
     label = extension_label("SCI", version)
-    name = str(sci.get("SLTNAME", primary.get("SLTNAME", ""))).strip() or (label if several else "")
+    name = name_of(sci, primary) or (label if several else "")
     density = sci.get("FLUXDENS", primary.get("FLUXDENS", False)) is True
     try:
         image = (_from_cube if is_cube else _from_planes)(planes, name=name, flux_is_density=density)
     except PixtraceError as error:
         msg = f"{path}, {label} and what belongs to it: {error}"
         raise type(error)(msg) from error
-    _check_regions(image, path, version)
+    check_regions(image.region_map, image.alpha, path, version)
     return image, axis
 
 
-def _index(hdus: Any, name: str, version: int, path: Path) -> int:  # noqa: ANN401
-    """Return the place of an extension that has to be there."""
+def index_of(hdus: Any, name: str, version: int, path: Path) -> int:  # noqa: ANN401
+    """Return the place of an extension that has to be there.
+
+    Parameters
+    ----------
+    hdus : HDUList
+        The file.
+    name : str
+        EXTNAME.
+    version : int
+        EXTVER.
+    path : Path
+        Name of the file, for messages.
+
+    Returns
+    -------
+    int
+        Its index.
+
+    Raises
+    ------
+    FileReadError
+        It is not there.
+    """
     index = find_extension(hdus, name, version)
     if index is None:
         found = ", ".join(extension_label(hdu.name, hdu.ver) for hdu in hdus[1:]) or "none at all"
@@ -143,12 +170,72 @@ def _from_cube(planes: dict[str, npt.NDArray[Any]], *, name: str, flux_is_densit
     )
 
 
-def _check_regions(image: SpectralImage, path: Path, version: int) -> None:
-    """Complain about an image in which nothing can be done."""
-    inside = image.region_map > 0
+def axis_of(sci: Any, primary: Any, path: Path) -> int:  # noqa: ANN401
+    """Return the axis of arrays along which the light is dispersed, from DISPAXIS.
+
+    Parameters
+    ----------
+    sci, primary : astropy.io.fits.Header
+        Headers of SCI and of the file.
+    path : Path
+        Name of the file, for the message.
+
+    Returns
+    -------
+    {1, 0}
+        The axis.
+
+    Raises
+    ------
+    DataError
+        DISPAXIS is neither 1 nor 2.
+    """
+    axis = _AXES.get(sci.get("DISPAXIS", primary.get("DISPAXIS", 1)))
+    if axis is None:
+        msg = f"{path}: DISPAXIS is {sci.get('DISPAXIS', primary.get('DISPAXIS'))!r}; it must be 1 (x) or 2 (y)"
+        raise DataError(msg)
+    return axis
+
+
+def name_of(sci: Any, primary: Any) -> str:  # noqa: ANN401
+    """Return the name of an image, from SLTNAME; "" if it has none.
+
+    Parameters
+    ----------
+    sci, primary : astropy.io.fits.Header
+        Headers of SCI and of the file.
+
+    Returns
+    -------
+    str
+        The name.
+    """
+    return str(sci.get("SLTNAME", primary.get("SLTNAME", ""))).strip()
+
+
+def check_regions(region_map: npt.NDArray[np.int32], alpha: npt.NDArray[np.float64], path: Path, version: int) -> None:
+    """Complain about an image in which nothing can be done.
+
+    Parameters
+    ----------
+    region_map : ndarray of int
+        Numbers of the slices or slits.
+    alpha : ndarray of float64
+        Coordinate along the slice.
+    path : Path
+        Name of the file, for the message.
+    version : int
+        EXTVER.
+
+    Raises
+    ------
+    DataError
+        There is no region, or no finite alpha in any.
+    """
+    inside = region_map > 0
     if not inside.any():
         msg = f"{path}, {extension_label('REGIONS', version)}: no pixel has a number above 0, so there is no region"
         raise DataError(msg)
-    if not np.isfinite(image.alpha[inside]).any():
+    if not np.isfinite(alpha[inside]).any():
         msg = f"{path}, {extension_label('ALPHA', version)}: no pixel of a region has a finite alpha"
         raise DataError(msg)

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from pixtrace.trace.image import SpectralImage
     from pixtrace.trace.result import OversampledImage
 
-__all__ = ["HeaderSource", "refine_wcs", "write_images", "write_results", "write_traces"]
+__all__ = [
+    "HeaderSource",
+    "carried_over",
+    "describe",
+    "refine_wcs",
+    "variance_extension",
+    "write_images",
+    "write_results",
+    "write_traces",
+]
 
 #: An array and the header of its extension.
 Extension: TypeAlias = "tuple[npt.NDArray[Any], Any]"
@@ -105,7 +114,7 @@ def write_images(
     def extensions() -> Iterator[Extension]:
         for version, image in enumerate(images, start=1):
             header = fits.Header()
-            _describe(header, image.name, dispersion_axis, flux_is_density=image.flux_is_density)
+            describe(header, image.name, dispersion_axis, flux_is_density=image.flux_is_density)
             yield from _extensions(_image_planes(image), version, header, dispersion_axis)
 
     _write(path, _primary(keywords, None), extensions(), overwrite=overwrite)
@@ -153,10 +162,10 @@ def write_results(
         for version, (result, image, old, axis) in enumerate(
             zip(results, images, source.sci, dispersion_axes, strict=True), start=1
         ):
-            header = _carried_over(old)
+            header = carried_over(old)
             # The spatial axis is the one that is not dispersed; numpy's axis 0 of an image is FITS axis 2.
             refine_wcs(header, axis=1 if axis == 0 else 2, factor=result.factor)
-            _describe(header, image.name, axis, flux_is_density=image.flux_is_density)
+            describe(header, image.name, axis, flux_is_density=image.flux_is_density)
             yield from _extensions(_result_planes(result, intermediate=intermediate), version, header, axis)
 
     _write(path, _primary(keywords, source.primary), extensions(), overwrite=overwrite)
@@ -250,22 +259,45 @@ def _primary(keywords: Mapping[str, tuple[object, str]], old: Any) -> Any:  # no
     """Return the primary unit: no data, the old cards and the new ones."""
     from astropy.io import fits
 
-    header = _carried_over(old) if old is not None else fits.Header()
+    header = carried_over(old) if old is not None else fits.Header()
     for name, card in keywords.items():
         header[name] = card
     return fits.PrimaryHDU(header=header)
 
 
-def _carried_over(old: Any) -> Any:  # noqa: ANN401
-    """Return a copy of a header without the cards that describe the structure of its unit."""
+def carried_over(old: Any) -> Any:  # noqa: ANN401
+    """Return a copy of a header without the cards that describe the structure of its unit.
+
+    Parameters
+    ----------
+    old : astropy.io.fits.Header
+        The header; not changed.
+
+    Returns
+    -------
+    astropy.io.fits.Header
+        The copy.
+    """
     new = old.copy(strip=True)
     for name in _OWN_KEYWORDS & set(new):
         del new[name]
     return new
 
 
-def _describe(header: Any, name: str, dispersion_axis: int, *, flux_is_density: bool) -> None:  # noqa: ANN401
-    """Write what the plain format asks for into the header of SCI."""
+def describe(header: Any, name: str, dispersion_axis: int, *, flux_is_density: bool) -> None:  # noqa: ANN401
+    """Write what the plain format asks for into the header of SCI.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        The header, changed in place.
+    name : str
+        Name of the image, or "".
+    dispersion_axis : {1, 0}
+        Axis of the arrays in the file along which the light is dispersed.
+    flux_is_density : bool
+        Whether the flux is an amount per pixel.
+    """
     header["DISPAXIS"] = (1 if dispersion_axis == 1 else 2, "FITS axis of dispersion, 1 = x, 2 = y")
     if flux_is_density:
         header["FLUXDENS"] = (True, "flux is an amount per pixel")
@@ -282,7 +314,7 @@ def _image_planes(image: SpectralImage) -> Iterator[tuple[str, npt.NDArray[Any] 
     yield "REGIONS", image.region_map
     yield "WAVELENGTH", image.wavelength
     for name, plane in image.variances.items():
-        yield _variance_extension(name), plane
+        yield variance_extension(name), plane
 
 
 def _result_planes(result: OversampledImage, *, intermediate: bool) -> Iterator[tuple[str, npt.NDArray[Any] | None]]:
@@ -294,7 +326,7 @@ def _result_planes(result: OversampledImage, *, intermediate: bool) -> Iterator[
     yield "REGIONS", result.region_map
     yield "WAVELENGTH", result.wavelength
     for name, plane in result.variances.items():
-        yield _variance_extension(name), plane
+        yield variance_extension(name), plane
     for rows, plane in enumerate(result.covariances, start=1):
         yield f"COVAR_{rows}", plane
     yield "TRACE", result.trace_used
@@ -304,8 +336,19 @@ def _result_planes(result: OversampledImage, *, intermediate: bool) -> Iterator[
         yield "RESIDUAL", result.residual_flux
 
 
-def _variance_extension(name: str) -> str:
-    """Return the EXTNAME of a variance."""
+def variance_extension(name: str) -> str:
+    """Return the EXTNAME of a variance.
+
+    Parameters
+    ----------
+    name : str
+        Name of the variance.
+
+    Returns
+    -------
+    str
+        Beginning with ``VAR_``.
+    """
     upper = name.upper()
     return upper if upper.startswith("VAR_") else f"VAR_{upper}"
 

@@ -22,6 +22,9 @@ from pixtrace.trace.record import RegionRecord
 from pixtrace.trace.replace import ChangedImage, replace_bad_pixels, subtract_source
 from pixtrace.trace.result import TraceSummary
 from pixtrace.trace.robust import OversampledErrors, fit_robust, oversample_with_errors
+from pixtrace.trace.series import RegionSeries, TimeSeriesModel, fit_time_series
+from pixtrace.trace.series_cube import Cube, SeriesChunk, SpectralSeries
+from pixtrace.trace.series_oversample import OversampledChunk, oversample_cube
 from pixtrace.trace.spectrum import ExtractedSpectrum
 from pixtrace.trace.wiggle import point_spectrum, profile_peak, smooth_continuum, wiggle_rms
 
@@ -30,18 +33,24 @@ __all__ = [
     "BSpline",
     "ChangedImage",
     "ColumnTrace",
+    "Cube",
     "EvaluatedModel",
     "ExtractedSpectrum",
     "Extraction",
     "FittedImage",
+    "OversampledChunk",
     "OversampledErrors",
     "OversampledFlux",
     "OversampledImage",
     "PullStatistics",
     "RegionQuality",
     "RegionRecord",
+    "RegionSeries",
     "RegionTrace",
+    "SeriesChunk",
     "SpectralImage",
+    "SpectralSeries",
+    "TimeSeriesModel",
     "TraceImage",
     "TraceModel",
     "TraceParams",
@@ -53,7 +62,9 @@ __all__ = [
     "fit_all_regions",
     "fit_image",
     "fit_robust",
+    "fit_time_series",
     "linear_oversample",
+    "oversample_cube",
     "oversample_flux",
     "oversample_image",
     "oversample_with_errors",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pixtrace.trace.image import DqPlane, FloatPlane, LabelPlane, SpectralImage
     from pixtrace.trace.refine import PropagatedErrors
 
-__all__ = ["Companions", "companions", "native_dq", "usable_flux"]
+__all__ = ["Companions", "companions", "inflation", "native_dq", "usable_flux"]
 
 #: Errors of oversampled pixels are inflated by ``0.23 factor + 0.77``, the covariance of neighbours being neglected.
 _INFLATION_SLOPE, _INFLATION_OFFSET = 0.23, 0.77
@@ -91,6 +91,25 @@ def native_dq(image: SpectralImage, usable: FloatPlane) -> DqPlane:
     return dq
 
 
+def inflation(factor: float, *, is_density: bool) -> float:
+    """Return what an interpolated error is multiplied by.
+
+    Parameters
+    ----------
+    factor : float
+        Oversampling factor.
+    is_density : bool
+        Whether the flux is an amount per pixel, of which each fine pixel gets its part.
+
+    Returns
+    -------
+    float
+        The empirical factor of jwst.
+    """
+    inflated = _INFLATION_SLOPE * factor + _INFLATION_OFFSET
+    return inflated / factor if is_density else inflated
+
+
 def companions(
     image: SpectralImage,
     usable: FloatPlane,
@@ -152,13 +171,11 @@ def companions(
         unknown = ~known[rows]
         unknown &= ~estimated
         fine[unknown] = np.nan
-        fine *= np.float32(inflation)
+        fine *= np.float32(inflated_by)
         np.logical_or(missing, ~np.isfinite(fine), out=missing)
         return fine
 
-    inflation = _INFLATION_SLOPE * factor + _INFLATION_OFFSET
-    if image.flux_is_density:
-        inflation /= factor
+    inflated_by = inflation(factor, is_density=image.flux_is_density)
     error: FloatPlane | None = None
     variances: dict[str, FloatPlane] = {}
     covariances: tuple[FloatPlane, ...] = ()

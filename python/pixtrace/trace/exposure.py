@@ -408,8 +408,9 @@ def check_factor(image: SpectralImage, factor: float) -> float:
         raise ParameterError(msg)
     if factor != 1 and image.n_integrations > 1:
         msg = (
-            f"{image.label} is a time series of {image.n_integrations} integrations; only its trace can be "
-            f"made (factor 1), not an image oversampled by {factor:g}"
+            f"{image.label} is a time series of {image.n_integrations} integrations; only the trace of their median "
+            f"can be made here (factor 1). To oversample all of them by {factor:g} take oversample_cube, or "
+            "--integrations on the command line"
         )
         raise ParameterError(msg)
     # flux, trace, region numbers and data quality in 4 bytes each, alpha in 8; and the rest

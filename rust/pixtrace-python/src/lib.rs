@@ -14,6 +14,7 @@ mod record;
 mod robust;
 mod run;
 mod samples;
+mod series;
 mod sources;
 mod stack;
 mod streams;
@@ -41,6 +42,8 @@ mod _native {
     use crate::robust::{fit_all_regions_recorded, fit_robust, oversample_with_errors};
     #[pymodule_export]
     use crate::samples::{delta_sync_parms, sample_points};
+    #[pymodule_export]
+    use crate::series::{PySeriesCombination, PySeriesGrid, PySeriesProfile};
     #[pymodule_export]
     use crate::sources::gaussian_flags;
     #[pymodule_export]

@@ -77,9 +77,21 @@ class Unit:
         Unsigned integers, which FITS keeps as signed ones with an offset, come back as such; integers among which one
         stands for missing data (BLANK) come back as floats with NaN there.
         """
+        return self._numbers(self._raw())
+
+    def part(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return what `array` would, from `start` to `stop` along the slowest axis; nothing else is converted."""
+        return self._numbers(self._raw()[start:stop])
+
+    def _raw(self) -> npt.NDArray[Any]:
+        """Return the numbers as they stand in the file."""
         bits = int(self.header["BITPIX"])
         kind = "f" if bits < 0 else "u" if bits == 8 else "i"  # noqa: PLR2004 - FITS bytes alone are unsigned
-        raw = np.frombuffer(self.data, dtype=f">{kind}{abs(bits) // 8}").reshape(self.shape)
+        return np.frombuffer(self.data, dtype=f">{kind}{abs(bits) // 8}").reshape(self.shape)
+
+    def _numbers(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what numbers of the file stand for."""
+        kind, bits = raw.dtype.kind, 8 * raw.dtype.itemsize
         scale, zero = float(self.header.get("BSCALE", 1)), float(self.header.get("BZERO", 0))
         blank = self.header.get("BLANK") if kind != "f" else None
         if blank is not None:

@@ -25,9 +25,72 @@ if TYPE_CHECKING:
     from pixtrace.trace.replace import ChangedImage
     from pixtrace.trace.result import OversampledImage
 
-__all__ = ["JwstExposure"]
+__all__ = ["JwstExposure", "params_of", "parts_of", "product_name"]
 
 _INPUT_SUFFIXES = ("_cal", "_calints", "_crf", "_crfints", "_rate", "_rateints")
+
+
+def product_name(name: str) -> str:
+    """Return the default name of the product of a file, such as ``jw..._adaptive_trace_model.fits``.
+
+    Parameters
+    ----------
+    name : str
+        Name of the file.
+
+    Returns
+    -------
+    str
+        Name of the product.
+    """
+    stem = name
+    for ending in (".gz", ".fits"):
+        stem = stem.removesuffix(ending)
+    suffix = next((suffix for suffix in _INPUT_SUFFIXES if stem.endswith(suffix)), "")
+    return f"{stem.removesuffix(suffix)}{PRODUCT_SUFFIX}.fits"
+
+
+def params_of(container: FitsContainer, preset: str | None) -> TraceParams:
+    """Return the parameters of a preset, or those of the mode of a file.
+
+    Parameters
+    ----------
+    container : FitsContainer
+        The file.
+    preset : str or None
+        Name of the preset.
+
+    Returns
+    -------
+    TraceParams
+        The parameters.
+    """
+    names = (str(container.primary.get(key, "")).strip() for key in ("EXP_TYPE", "DETECTOR", "GRATING"))
+    return TraceParams.preset(preset) if preset else TraceParams.for_mode(*names)
+
+
+def parts_of(container: FitsContainer) -> list[Part]:
+    """Return the images of a file: one, or one per slit.
+
+    Parameters
+    ----------
+    container : FitsContainer
+        The file.
+
+    Returns
+    -------
+    list of Part
+        The images.
+
+    Raises
+    ------
+    FileReadError
+        There is no flux, or a table where an image should be.
+    """
+    container.require("SCI", why="which holds the flux")
+    container.check_images(PLANES)
+    is_multi = str(container.primary.get("DATAMODL", "")).strip() == "MultiSlitModel"
+    return [Part(v, v - 1) for v in container.versions("SCI")] if is_multi else [Part(1, None)]
 
 
 class JwstExposure:
@@ -49,15 +112,10 @@ class JwstExposure:
     """
 
     def __init__(self, container: FitsContainer, preset: str | None = None) -> None:
-        header = container.primary
         self._reader = ImageReader(container)
-        names = (str(header.get(key, "")).strip() for key in ("EXP_TYPE", "DETECTOR", "GRATING"))
-        self._params = TraceParams.preset(preset) if preset else TraceParams.for_mode(*names)
-        container.require("SCI", why="which holds the flux")
-        container.check_images(PLANES)
-        is_multi = str(header.get("DATAMODL", "")).strip() == "MultiSlitModel"
-        parts = [Part(v, v - 1) for v in container.versions("SCI")] if is_multi else [Part(1, None)]
-        is_ifu = self._reader.mode.geometry != "slit"
+        self._params = params_of(container, preset)
+        parts = parts_of(container)
+        is_ifu, is_multi = self._reader.mode.geometry != "slit", parts[0].slit is not None
         self._kind = "jwst-ifu" if is_ifu else "jwst-multislit" if is_multi else "jwst-slit"
         self._product = Product(container, self._reader.tree, self._reader.mode, parts)
         self._opened = [self._reader.read(part) for part in parts]
@@ -151,7 +209,10 @@ class JwstExposure:
         opened = self._opened[index]
         check_factor(opened.image, factor)
         if factor != 1 and opened.is_cube:
-            msg = f"factor = {factor:g}; a time series has a trace only, so it must be 1 ({self.name})"
+            msg = (
+                f"factor = {factor:g}; of a time series only the trace of its median is made here, with factor 1 "
+                f"({self.name}); for all integrations see pixtrace.io.series, or --integrations on the command line"
+            )
             raise ParameterError(msg)
         alpha, wavelength = self._reader.fine_planes(opened, factor)
         self._wavelengths[index, float(factor)] = wavelength
@@ -188,11 +249,7 @@ class JwstExposure:
             Oversampling factor; the name does not depend on it.
         """
         del factor
-        stem = self.name
-        for ending in (".gz", ".fits"):
-            stem = stem.removesuffix(ending)
-        suffix = next((suffix for suffix in _INPUT_SUFFIXES if stem.endswith(suffix)), "")
-        return f"{stem.removesuffix(suffix)}{PRODUCT_SUFFIX}.fits"
+        return product_name(self.name)
 
     def save(
         self,

@@ -20,12 +20,21 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["Piece", "headers_hash", "plane_piece", "tree_piece", "write_pieces"]
+__all__ = [
+    "Piece",
+    "header_text",
+    "headers_hash",
+    "image_header",
+    "plane_piece",
+    "tree_piece",
+    "write_all",
+    "write_pieces",
+]
 
 _UNSIGNED_ZERO = 2**31
 #: Rows and columns copied at once, so that both orders stay in the cache.
 _TILE = (32, 256)
-_FITS_TYPES = {"f": (-32, "f4"), "u": (32, "u4"), "i": (32, "i4")}
+_FITS_TYPES = {"f": "f4", "u": "u4", "i": "i4"}
 _DATATYPES = {"f": "float32", "u": "uint32", "i": "int32"}
 
 
@@ -83,19 +92,57 @@ def plane_piece(name: str, version: int, plane: npt.NDArray[Any], old: Header | 
     Piece
         The extension.
     """
-    bits, dtype = _FITS_TYPES[plane.dtype.kind]
+    dtype = np.dtype(_FITS_TYPES[plane.dtype.kind])
+    header = image_header(name, version, plane.shape, dtype, old)
+
+    def data() -> list[memoryview]:
+        stored = _in_order(plane, dtype)
+        if plane.dtype.kind == "u":
+            stored ^= np.uint32(_UNSIGNED_ZERO)
+        if sys.byteorder == "little":
+            stored.byteswap(inplace=True)
+        return [stored.view(np.uint8).reshape(-1).data]
+
+    return Piece(header, data, _DATATYPES[plane.dtype.kind])
+
+
+def image_header(
+    name: str, version: int, shape: tuple[int, ...], dtype: np.dtype[Any], old: Header | None = None
+) -> Header:
+    """Return the header of an image extension.
+
+    Parameters
+    ----------
+    name : str
+        Extension name.
+    version : int
+        Extension version.
+    shape : tuple of int
+        Shape of the image, slowest axis first.
+    dtype : dtype
+        Type of its numbers: float32, float64, int32 or uint32.
+    old : astropy.io.fits.Header or None, optional
+        Header to take over.
+
+    Returns
+    -------
+    astropy.io.fits.Header
+        The header.
+    """
     header: Header = fits.Header([("XTENSION", "IMAGE", "Image extension")]) if old is None else old.copy()
-    for keyword in ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM", "NAXIS3"):
+    for keyword in ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM"):
         header.remove(keyword, ignore_missing=True)
+    n_axes = len(shape)
+    for axis in range(n_axes + 1, int(header.get("NAXIS", 0)) + 1):
+        header.remove(f"NAXIS{axis}", ignore_missing=True)
     cards: list[tuple[str, object, str]] = [
-        ("BITPIX", bits, "array data type"),
-        ("NAXIS", 2, "number of array dimensions"),
-        ("NAXIS1", plane.shape[1], ""),
-        ("NAXIS2", plane.shape[0], ""),
+        ("BITPIX", (-8 if dtype.kind == "f" else 8) * dtype.itemsize, "array data type"),
+        ("NAXIS", n_axes, "number of array dimensions"),
+        *((f"NAXIS{n_axes - axis}", length, "") for axis, length in reversed(list(enumerate(shape)))),
         ("PCOUNT", 0, "number of parameters"),
         ("GCOUNT", 1, "number of groups"),
     ]
-    if plane.dtype.kind == "u":
+    if dtype.kind == "u":
         cards += [("BSCALE", 1, ""), ("BZERO", _UNSIGNED_ZERO, "")]
     previous = "XTENSION"
     for keyword, value, comment in cards:
@@ -106,16 +153,7 @@ def plane_piece(name: str, version: int, plane: npt.NDArray[Any], old: Header | 
         previous = keyword
     if old is None:
         header.extend([("EXTNAME", name, "extension name"), ("EXTVER", version, "extension value")])
-
-    def data() -> list[memoryview]:
-        stored = _in_order(plane, np.dtype(dtype))
-        if plane.dtype.kind == "u":
-            stored ^= np.uint32(_UNSIGNED_ZERO)
-        if sys.byteorder == "little":
-            stored.byteswap(inplace=True)
-        return [stored.view(np.uint8).reshape(-1).data]
-
-    return Piece(header, data, _DATATYPES[plane.dtype.kind])
+    return header
 
 
 def _in_order(plane: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
@@ -155,7 +193,7 @@ def tree_piece(content: Sequence[bytes | memoryview], old: Header) -> Piece:
 
 def headers_hash(pieces: Iterable[Piece]) -> str:
     """Return the hash of all headers by which stdatamodels tells whether the tree of a file belongs to them."""
-    return hashlib.sha256("".join(_text(piece.header) for piece in pieces).encode()).hexdigest()
+    return hashlib.sha256("".join(header_text(piece.header) for piece in pieces).encode()).hexdigest()
 
 
 def write_pieces(path: Path, pieces: Iterable[Piece]) -> None:
@@ -175,24 +213,43 @@ def write_pieces(path: Path, pieces: Iterable[Piece]) -> None:
     """
     with path.open("wb", buffering=0) as file:
         for piece in pieces:
-            _write_all(file, _text(piece.header).encode("ascii"))
+            write_all(file, header_text(piece.header).encode("ascii"))
             size = 0
             for part in piece.data():
-                _write_all(file, part)
+                write_all(file, part)
                 size += len(part)
             if size % BLOCK:
-                _write_all(file, bytes(BLOCK - size % BLOCK))
+                write_all(file, bytes(BLOCK - size % BLOCK))
 
 
-def _text(header: Header) -> str:
-    """Return a header as it is written, the comments of long values cut short."""
+def header_text(header: Header) -> str:
+    """Return a header as it is written, the comments of long values cut short.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        The header.
+
+    Returns
+    -------
+    str
+        Its cards, filled up to whole blocks.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VerifyWarning)  # which is all that astropy warns of here
         return str(header.tostring())
 
 
-def _write_all(file: Any, content: bytes | memoryview) -> None:  # noqa: ANN401 - a raw binary file
-    """Write all bytes: an unbuffered write may take fewer than it is given."""
+def write_all(file: Any, content: bytes | memoryview) -> None:  # noqa: ANN401 - a raw binary file
+    """Write all bytes: an unbuffered write may take fewer than it is given.
+
+    Parameters
+    ----------
+    file : binary file
+        Opened without a buffer.
+    content : bytes-like
+        What is written.
+    """
     rest = memoryview(content)
     while rest:
         rest = rest[file.write(rest) :]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pixtrace.trace.replace import ChangedImage
     from pixtrace.trace.result import OversampledImage
 
-__all__ = ["PRODUCT_SUFFIX", "Part", "Product", "write_changed", "write_product"]
+__all__ = ["PRODUCT_SUFFIX", "Part", "Product", "ProductWriter", "write_changed", "write_product"]
 
 #: What names of products end in.
 PRODUCT_SUFFIX = "_adaptive_trace_model"
@@ -141,10 +141,10 @@ def write_product(
     for target in (path, *beside):
         check_output(target, overwrite=overwrite)
     with atomic_path(path, overwrite=overwrite) as unfinished:
-        write_pieces(unfinished, _Writer(product, results, path.name).product(wavelengths))
+        write_pieces(unfinished, ProductWriter(product, results, path.name).product(wavelengths))
     for target, plane_of in beside.items():
         with atomic_path(target, overwrite=overwrite) as unfinished:
-            write_pieces(unfinished, _Writer(product, results, target.name).intermediate(plane_of))
+            write_pieces(unfinished, ProductWriter(product, results, target.name).intermediate(plane_of))
     return [path, *beside]
 
 
@@ -177,11 +177,11 @@ def write_changed(
         See `pixtrace.io.atomic.atomic_path`.
     """
     with atomic_path(path, overwrite=overwrite) as unfinished:
-        write_pieces(unfinished, _Writer(product, [], path.name).changed(changed, history))
+        write_pieces(unfinished, ProductWriter(product, [], path.name).changed(changed, history))
     return path
 
 
-class _Writer:
+class ProductWriter:
     """Puts together one file."""
 
     def __init__(self, product: Product, results: Sequence[OversampledImage], name: str) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pixtrace.io.jwst.geometry import Box, Geometry
     from pixtrace.io.jwst.product import Part
     from pixtrace.io.jwst.tree import Node
+    from pixtrace.trace.series_cube import SpectralSeries
 
 __all__ = ["PLANES", "ImageReader", "OpenedImage"]
 
@@ -103,8 +104,78 @@ class ImageReader:
         DataError
             It has been oversampled already, or its planes do not fit together.
         """
+        where, (sci, geometry, labels, regions, alpha) = self._where(part), self._located(part)
+        is_cube = len(sci.shape) > 2  # noqa: PLR2004 - integrations, rows, columns
+        try:
+            image = self._image(part, sci, labels, alpha, is_cube=is_cube)
+        except PixtraceError as error:
+            msg = f"{where} and what belongs to it: {error}"
+            raise type(error)(msg) from error
+        return OpenedImage(image, geometry, regions, is_cube)
+
+    def read_series(self, part: Part) -> tuple[SpectralSeries, OpenedImage]:
+        """Return one time series of the file, none of whose cubes is read before it is needed.
+
+        Parameters
+        ----------
+        part : Part
+            Which one.
+
+        Returns
+        -------
+        series : SpectralSeries
+            The series.
+        opened : OpenedImage
+            Its first integration, for `fine_planes`.
+
+        Raises
+        ------
+        FileReadError, DataError
+            As for `read`; DataError also if it is no time series.
+        """
+        from pixtrace.io.series.cube import FileCube
+        from pixtrace.trace.series_cube import SpectralSeries
+
+        where, (sci, geometry, labels, regions, alpha) = self._where(part), self._located(part)
+        if len(sci.shape) < 3:  # noqa: PLR2004 - integrations, rows, columns
+            msg = f"{where} has shape {sci.shape}; expected a time series: integrations, rows and columns"
+            raise DataError(msg)
+        slit = None if part.slit is None else self.tree.text(self.tree.get(*part.path("name")))
+
+        def cube(name: str) -> FileCube | None:
+            unit = self.container.find(name, part.version)
+            if unit is None or not unit.data:
+                return None
+            return FileCube(unit, self._orient, sci.shape[0], None if name == "DQ" else np.float32)
+
+        try:
+            series = SpectralSeries(
+                flux=FileCube(sci, self._orient, sci.shape[0], np.float32),
+                error=cube("ERR"),
+                dq=cube("DQ"),
+                variances={name.lower(): found for name in _VARIANCES if (found := cube(name)) is not None},
+                alpha=alpha,
+                region_map=labels,
+                flipped=self._turns,
+                flux_is_density=is_flux_density(str(sci.header.get("BUNIT", ""))),
+                name=slit or f"SCI,{part.version}",
+            )
+            first = series.image(series.read(0, 1).flux[0], None)
+        except PixtraceError as error:
+            msg = f"{where} and what belongs to it: {error}"
+            raise type(error)(msg) from error
+        return series, OpenedImage(first, geometry, regions, is_cube=True)
+
+    def _where(self, part: Part) -> str:
+        """Return how messages call an image."""
+        return f"{self.container.path}, extension SCI,{part.version}"
+
+    def _located(
+        self, part: Part
+    ) -> tuple[Unit, Geometry, npt.NDArray[np.int32], dict[int, Box], npt.NDArray[np.float64]]:
+        """Return the flux of an image, and where its slices lie: geometry, labels, boxes, alpha."""
         sci = self.container.require("SCI", part.version, why=_WHY_SCI)
-        where = f"{self.container.path}, extension SCI,{part.version}"
+        where = self._where(part)
         if len(sci.shape) not in {2, 3}:
             msg = f"{where} has shape {sci.shape}; expected rows and columns, or integrations, rows and columns"
             raise DataError(msg)
@@ -119,13 +190,7 @@ class ImageReader:
         regions = boxes(labels)
         along = self.file_pixels(np.arange(labels.shape[0], dtype=np.float64), labels.shape[0])
         alpha, _ = evaluate(geometry, self.mode, labels, regions, along, want_wavelength=False)
-        is_cube = len(sci.shape) > 2  # noqa: PLR2004 - integrations, rows, columns
-        try:
-            image = self._image(part, sci, labels, alpha, is_cube=is_cube)
-        except PixtraceError as error:
-            msg = f"{where} and what belongs to it: {error}"
-            raise type(error)(msg) from error
-        return OpenedImage(image, geometry, regions, is_cube)
+        return sci, geometry, labels, regions, alpha
 
     def fine_planes(
         self, opened: OpenedImage, factor: float

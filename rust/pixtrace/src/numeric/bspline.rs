@@ -79,8 +79,26 @@ impl BSpline {
     /// Value at `x`; NaN at NaN.
     #[must_use]
     pub fn eval(&self, x: f64) -> f64 {
+        self.around(x).map_or(f64::NAN, |(t, c)| de_boor(t, c, x))
+    }
+
+    /// Value and first derivative at `x`; NaN at NaN.
+    #[must_use]
+    pub fn eval_with_slope(&self, x: f64) -> (f64, f64) {
+        let Some((t, c)) = self.around(x) else { return (f64::NAN, f64::NAN) };
+        // The derivative is a spline one degree lower on the same knots.
+        let slope = |k: usize| DEGREE as f64 * (c[k + 1] - c[k]) / (t[k + 3] - t[k]);
+        let between =
+            |a: f64, b: f64, first: f64, last: f64| a + (x - first) / (last - first) * (b - a);
+        let (d1, d2) =
+            (between(slope(0), slope(1), t[1], t[3]), between(slope(1), slope(2), t[2], t[4]));
+        (de_boor(t, c, x), between(d1, d2, t[2], t[3]))
+    }
+
+    /// The six knots and the four coefficients that the value at `x` is made of; `None` at NaN.
+    fn around(&self, x: f64) -> Option<(&[f64; 6], &[f64; ORDER])> {
         if x.is_nan() {
-            return f64::NAN;
+            return None;
         }
         let n = self.c.len();
         let mut j = (self.t[ORDER..n].partition_point(|&knot| knot <= x) + DEGREE).min(n - 1);
@@ -94,11 +112,8 @@ impl BSpline {
             };
             j = nearest.unwrap_or(j);
         }
-        match (self.t[j - 2..].first_chunk(), self.c[j - DEGREE..].first_chunk()) {
-            (Some(t), Some(c)) => de_boor(t, c, x),
-            // There are four coefficients and six knots around every interval.
-            _ => f64::NAN,
-        }
+        // There are four coefficients and six knots around every interval.
+        Some((self.t[j - 2..].first_chunk()?, self.c[j - DEGREE..].first_chunk()?))
     }
 }
 
@@ -222,6 +237,23 @@ mod tests {
                 t[i + degree + 1],
                 (t[i + degree + 1] - x) * basis(i + 1, degree - 1, x),
             )
+    }
+
+    #[test]
+    fn the_slope_is_that_of_the_values() {
+        let c: Vec<f64> = (0..8).map(|i| (f64::from(i) * 1.3).sin()).collect();
+        let spline = BSpline::new(KNOTS.to_vec(), c).unwrap();
+        for step in -20..320 {
+            let x = f64::from(step) * 0.01 + 0.003;
+            let (value, slope) = spline.eval_with_slope(x);
+            assert_eq!(value.to_bits(), spline.eval(x).to_bits());
+            let difference = (spline.eval(x + 1e-6) - spline.eval(x - 1e-6)) / 2e-6;
+            assert!(
+                (slope - difference).abs() < 1e-6 * (1.0 + slope.abs()),
+                "{slope} {difference}"
+            );
+        }
+        assert!(spline.eval_with_slope(f64::NAN).1.is_nan());
     }
 
     #[test]

@@ -21,46 +21,49 @@ pub(super) struct Work<'a, 'e, T> {
 }
 
 /// Rows and values to be interpolated along a column, by number of the pixel within the column.
-struct Line {
-    rows: Vec<f64>,
-    values: Vec<f64>,
-    numbers: Vec<usize>,
+pub(super) struct Line {
+    /// Number, row, value.
+    points: Vec<(usize, f64, f64)>,
     segment: usize,
 }
 
 impl Line {
-    fn new(points: impl Iterator<Item = (usize, f64, f64)>) -> Self {
+    pub(super) fn new(points: impl Iterator<Item = (usize, f64, f64)>) -> Self {
+        // Of a column nearly all pixels are there; one piece of memory will do.
         let mut line =
-            Self { rows: Vec::new(), values: Vec::new(), numbers: Vec::new(), segment: 0 };
-        for (number, row, value) in points {
-            line.numbers.push(number);
-            line.rows.push(row);
-            line.values.push(value);
-        }
+            Self { points: Vec::with_capacity(points.size_hint().1.unwrap_or(0)), segment: 0 };
+        line.points.extend(points);
         line
     }
 
+    /// Number of points.
+    pub(super) fn len(&self) -> usize {
+        self.points.len()
+    }
+
     /// Value at a position, and what it is made of; positions must not fall. `None` without points.
-    fn at(&mut self, position: f64) -> Option<(f64, [(usize, f64); 2])> {
-        let last = self.rows.len().checked_sub(1)?;
+    pub(super) fn at(&mut self, position: f64) -> Option<(f64, [(usize, f64); 2])> {
+        let (first, last) = (self.points.first()?, self.points.last()?);
         let alone =
-            |i: usize| Some((self.values[i], [(self.numbers[i], 1.0), (self.numbers[i], 0.0)]));
-        if position <= self.rows[0] {
-            return alone(0);
+            |&(number, _, value): &(usize, f64, f64)| Some((value, [(number, 1.0), (number, 0.0)]));
+        if position <= first.1 {
+            return alone(first);
         }
-        if position >= self.rows[last] {
+        if position >= last.1 {
             return alone(last);
         }
-        while self.rows[self.segment + 1] <= position {
+        while self.points[self.segment + 1].1 <= position {
             self.segment += 1;
         }
-        let j = self.segment;
-        let width = self.rows[j + 1] - self.rows[j];
-        let share = (position - self.rows[j]) / width;
-        // As the plain interpolation has it, to the last digit.
-        let slope = (self.values[j + 1] - self.values[j]) / width;
-        let value = slope * (position - self.rows[j]) + self.values[j];
-        Some((value, [(self.numbers[j], 1.0 - share), (self.numbers[j + 1], share)]))
+        let (here, row, value) = self.points[self.segment];
+        let (there, next_row, next) = self.points[self.segment + 1];
+        let width = next_row - row;
+        // As the plain interpolation has it, to the last digit; divisions are slow, and mostly there is no gap.
+        let is_next = width.to_bits() == 1.0_f64.to_bits();
+        let over_width = |value: f64| if is_next { value } else { value / width };
+        let (share, slope) = (over_width(position - row), over_width(next - value));
+        let between = slope * (position - row) + value;
+        Some((between, [(here, 1.0 - share), (there, share)]))
     }
 }
 

@@ -27,6 +27,7 @@ mod region;
 mod rescale;
 mod robust;
 mod scale;
+mod series;
 mod shrink;
 mod spacing;
 mod spline_fit;
@@ -52,5 +53,9 @@ pub use record::{Absence, ColumnRecord, FitRecord, Origin, RegionRecord};
 pub use region::RegionPixels;
 pub use rescale::rescale;
 pub use robust::{RobustParams, fit_robust};
+pub use series::{
+    Chunk, Combination, Combined, FineChunk, RegionScales, SeriesErrors, SeriesFit, SeriesGrid,
+    SeriesGridParams, SharedParams, SharedProfile,
+};
 pub use spline_fit::{RejectionParams, fit_spline};
 pub use trace_image::{TraceImage, trace_image};

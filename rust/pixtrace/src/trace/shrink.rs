@@ -72,8 +72,11 @@ pub(crate) fn shares(
     let mut is_outlier = vec![false; z.len()];
     for column in bounds.columns.clone() {
         for i in pixels.column(column) {
-            let (y, x) = place(column, i);
-            is_outlier[i] = z[i].is_finite() && z[i].abs() > OUTLIER * grid.around(y, x).max(1.0);
+            // Hardly any pixel needs a look at its neighbours.
+            if z[i].is_finite() && z[i].abs() > OUTLIER {
+                let (y, x) = place(column, i);
+                is_outlier[i] = z[i].abs() > OUTLIER * grid.around(y, x).max(1.0);
+            }
         }
     }
     for column in bounds.columns.clone() {
@@ -83,6 +86,9 @@ pub(crate) fn shares(
         }
     }
     let sums = Integral::new(&grid);
+    // By number of pixels; the largest neighbourhood has 33.
+    let limit: Vec<f64> =
+        (0..=33).map(|n| 1.0 + SIGNIFICANT * (2.0 / f64::from(n)).sqrt()).collect();
     let mut shares = vec![0.0; z.len()];
     for column in bounds.columns.clone() {
         for i in pixels.column(column) {
@@ -96,7 +102,7 @@ pub(crate) fn shares(
                     x.saturating_sub(columns)..(x + columns + 1).min(n_columns),
                 );
                 let chi2 = sum / n;
-                if n >= FEWEST && chi2 > 1.0 + SIGNIFICANT * (2.0 / n).sqrt() {
+                if n >= FEWEST && chi2 > limit[n as usize] {
                     shares[i] = f64::max(shares[i], 1.0 - 1.0 / chi2);
                 }
             }
