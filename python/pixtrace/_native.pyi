@@ -6,6 +6,7 @@ import numpy.typing as npt
 
 __all__ = [
     "MapStack",
+    "SampleMoments",
     "TraceModel",
     "__version__",
     "alpha_on_grid",
@@ -283,6 +284,17 @@ class _PeakArguments(TypedDict):
     is_levelled: bool
 
 @final
+class SampleMoments:
+    def __new__(cls, n_maps: int, n_cells: int) -> SampleMoments: ...
+    @staticmethod
+    def from_parts(sums: _Float64, factors: _Float64, missed_at: _Int64, missed: _Float64) -> SampleMoments: ...
+    def parts(self) -> tuple[_Float64, _Float64, _Int64, _Float64]: ...
+    def merged(self, other: SampleMoments, pairs: list[tuple[int, int]], weight: float) -> SampleMoments: ...
+    def selected(self, maps: list[int | None]) -> SampleMoments: ...
+    @property
+    def is_empty(self) -> bool: ...
+
+@final
 class MapStack:
     def __new__(
         cls,
@@ -301,7 +313,15 @@ class MapStack:
     def add_points(
         self, samples: _SampleArguments, dt: float, *, pixels: list[int] | None, n_threads: int | None
     ) -> tuple[int, int, int]: ...
-    def frame_moments(self, samples: _SampleArguments, map_positions: _Float64) -> _Float64: ...
+    def sample_moments(
+        self,
+        samples: _SampleArguments,
+        map_positions: _Float64,
+        added: tuple[int, int, int],
+        *,
+        pixels: list[int] | None,
+        n_threads: int | None,
+    ) -> SampleMoments: ...
     def accumulate(
         self,
         data: _Float64,
@@ -345,7 +365,7 @@ class MapStack:
     def fit_gaussians(
         self,
         arguments: _GaussianArguments,
-        moment_planes: _Float64 | None,
+        moments: SampleMoments | None,
         *,
         pixels: list[int] | None,
         n_threads: int | None,

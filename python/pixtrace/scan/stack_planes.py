@@ -11,9 +11,12 @@ from pixtrace import _native
 from pixtrace._arrays import as_count, as_double, check_shape
 from pixtrace.exceptions import DtypeError, MemoryLimitError, ParameterError, ShapeError
 from pixtrace.scan._gates import as_indices, as_pair, as_rows
+from pixtrace.scan.sample_moments import N_MOMENTS, SampleMoments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pixtrace._native import SampleMoments as NativeMoments
 
 __all__ = ["StackPlanes"]
 
@@ -21,7 +24,6 @@ DISCARD: Final = 1
 MASK: Final = 2
 CONTENTS: Final = ("given", "sums", "means")
 RECORDS: Final = ("smoothing_fwhm", "filter_fwhm", "correcting_fwhm", "filter_blanking", "noise_rescale")
-N_MOMENTS: Final = 6
 _N_AXES = 3
 
 
@@ -34,7 +36,7 @@ class StackPlanes:
     _exposure: npt.NDArray[np.float64]
     _flag: npt.NDArray[np.uint8]
     _base: npt.NDArray[np.float64] | None
-    _moments: npt.NDArray[np.float64]
+    _moments: NativeMoments
     _pixel_ids: npt.NDArray[np.int64]
     #: Samples that were left out since the stack was made because their value was not finite.
     n_skipped: int
@@ -158,7 +160,7 @@ class StackPlanes:
         self._data, self._weight, self._exposure, self._flag = data, weight, exposure, flag
         self._resolution, self._reference_index = cell, reference
         self._base = None
-        self._moments = np.zeros((N_MOMENTS, *data.shape[1:]))
+        self._moments = _native.SampleMoments(n_pixels, data.shape[1] * data.shape[2])
         self._pixel_ids = np.array(ids, dtype=np.int64)
         self.n_skipped = 0
 
@@ -232,12 +234,31 @@ class StackPlanes:
 
     @property
     def moments(self) -> npt.NDArray[np.float64]:
-        """Where in their cells the samples stand, shape (6, n_y, n_x); the memory of the stack itself.
+        """Where in their cells the samples stand, shape (6, n_y, n_x); made anew at each call.
 
         Sums over the frames of weight and of weight times x, y, x x, x y and y y, with x and y in cells about the
-        centre of the cell; zeros where nothing is known. All maps share them.
+        centre of the cell; zeros where nothing is known. They are those of a map that misses no sample; what single
+        maps miss is in `sample_moments`.
         """
-        return self._moments
+        return np.asarray(self.sample_moments.sums.sum(axis=0))
+
+    @property
+    def sample_moments(self) -> SampleMoments:
+        """Where in their cells the samples of each map stand; copies. They can be set, to others of as many maps."""
+        sums, factors, missed_at, missed = self._moments.parts()
+        shape = (sums.shape[0], N_MOMENTS, *self.shape)
+        return SampleMoments(sums=sums.reshape(shape), factors=factors, missed_at=missed_at, missed=missed)
+
+    @sample_moments.setter
+    def sample_moments(self, moments: SampleMoments) -> None:
+        expected = (self.n_pixels, *self.shape)
+        if (moments.n_pixels, *moments.sums.shape[2:]) != expected:
+            found = (moments.n_pixels, *moments.sums.shape[2:])
+            msg = f"`sample_moments` are of maps of shape {found}; expected {expected}"
+            raise ShapeError(msg)
+        n_cells = self.shape[0] * self.shape[1]
+        sums = np.ascontiguousarray(moments.sums).reshape(len(moments.sums), N_MOMENTS, n_cells)
+        self._moments = _native.SampleMoments.from_parts(sums, moments.factors, moments.missed_at, moments.missed)
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
@@ -330,15 +351,17 @@ class StackPlanes:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return everything but the window of the extension on the planes, for pickling and deep copies."""
-        state = {name: value for name, value in self.__dict__.items() if name != "_native"}
+        state = {name: value for name, value in self.__dict__.items() if name not in {"_native", "_moments"}}
         records = {name: np.asarray(self._native.records(name)) for name in RECORDS}
-        return {**state, "records": records, "contents": self._native.content.tolist()}
+        contents = self._native.content.tolist()
+        return {**state, "records": records, "contents": contents, "sample_moments": self.sample_moments}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what `__getstate__` returned."""
         state = dict(state)
-        records, contents = state.pop("records"), state.pop("contents")
+        records, contents, moments = (state.pop(name) for name in ("records", "contents", "sample_moments"))
         self.__dict__.update(state)
+        self.sample_moments = moments
         self._native = _native.MapStack(
             self._data, self._weight, self._exposure, self._flag, self._resolution, self._reference_index
         )
@@ -361,7 +384,8 @@ class StackPlanes:
         content = other._native.content
         for place, row in zip(places, rows, strict=True):
             self._native.set_content(int(content[row]), [place])
-        self._moments[...] = other._moments
+        came_from = dict(zip(places, rows, strict=True))
+        self._moments = other._moments.selected([came_from.get(place) for place in range(self.n_pixels)])
 
     def _like(self, pixel_ids: npt.ArrayLike) -> Self:
         """Return empty maps on the same grid."""
@@ -424,7 +448,7 @@ class StackPlanes:
         """Empty all maps and forget what was done to them; prior maps stay."""
         self._data[...], self._weight[...], self._exposure[...] = 0.0, 0.0, 0.0
         self._flag[...] = DISCARD
-        self._moments[...] = 0.0
+        self._moments = _native.SampleMoments(self.n_pixels, self.shape[0] * self.shape[1])
         self._native = _native.MapStack(
             self._data, self._weight, self._exposure, self._flag, self._resolution, self._reference_index
         )
