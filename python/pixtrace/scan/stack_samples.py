@@ -23,6 +23,7 @@ __all__ = ["StackSamples"]
 
 # Moments and counts belong to all maps of a stack; they take no time worth a lock for each stack.
 _NOTING = threading.Lock()
+_N_AXES = 3
 
 
 class StackSamples(StackPlanes):
@@ -98,7 +99,8 @@ class StackSamples(StackPlanes):
         ShapeError, DtypeError
             If the arrays do not fit together, or hold something else than numbers. Nothing was added then.
         ParameterError
-            If a channel or map does not exist or is named twice, or `dt` is negative or not a number.
+            If a channel or map does not exist or is named twice, `dt` is negative or not a number, or `map_positions`
+            are more than a cell from `map_indices`.
         """
         samples = as_samples(
             {
@@ -118,6 +120,7 @@ class StackSamples(StackPlanes):
         positions = None if map_positions is None else as_double(map_positions, "map_positions")
         if positions is not None:
             check_shape(positions, (2, samples["frame_data"].shape[0]), "map_positions", "frame_data")
+            self._check_positions(positions, samples["map_indices"])
         threads = as_threads(n_threads)
         added = self._native.add_points(samples, as_real(dt, "dt"), pixels=rows, n_threads=threads)
         n_frames, _, n_skipped = added
@@ -126,6 +129,23 @@ class StackSamples(StackPlanes):
             moments = self._native.sample_moments(samples, positions, added, pixels=rows, n_threads=threads)
         self._note(n_skipped, moments)
         return n_frames
+
+    def _check_positions(self, positions: npt.NDArray[np.float64], indices: npt.NDArray[np.int64]) -> None:
+        """Complain about positions that are not those that were rounded to the indices."""
+        if indices.ndim != _N_AXES or indices.shape[2] != 1 or indices.shape[:2] != positions.shape:
+            return
+        x, y = indices[..., 0]
+        is_inside = (x >= 0) & (x < self.shape[1]) & (y >= 0) & (y < self.shape[0])
+        frames = np.flatnonzero(is_inside)
+        off = np.abs(positions[:, frames] - indices[:, frames, 0]).max(axis=0, initial=0.0)
+        if (off > 1.0).any():
+            frame = int(frames[np.flatnonzero(off > 1.0)[0]])
+            found, index = positions[:, frame].tolist(), indices[:, frame, 0].tolist()
+            msg = (
+                f"`map_positions` of frame {frame} is {found}, and its map index {index}; expected the map index "
+                "before it was rounded, in cells"
+            )
+            raise ParameterError(msg)
 
     def accumulate(
         self,

@@ -32,7 +32,8 @@ impl Maps<'_> {
     /// there. If channels have map indices of their own, nothing is known afterwards.
     ///
     /// # Errors
-    /// Those of `add_points`; [`Error::Shape`] if there is not one position for each frame; [`Error::Cancelled`].
+    /// Those of `add_points`; [`Error::Shape`] if there is not one position for each frame; [`Error::Element`] if one is
+    /// more than a cell from the map index; [`Error::Cancelled`].
     pub fn sample_moments<T: Real, F: Flags>(
         &self,
         samples: &Samples<'_, T, F>,
@@ -70,6 +71,10 @@ impl Maps<'_> {
             let Some(cell) = grid.cell(x, y) else { continue };
             n_on_map += 1;
             let at = [positions[[0, number]] - x as f64, positions[[1, number]] - y as f64];
+            if let Some(&found) = at.iter().find(|x| x.abs() > 1.0) {
+                let (name, must_be) = ("map_positions", "no more than a cell off the map index");
+                return Err(Error::Element { name, position: number, found, must_be });
+            }
             if at.iter().all(|x| x.is_finite()) {
                 let weight = factors.weight * factors.gain * factors.gain;
                 frames.push(Frame { number, cell: cell as u32, weight, at });
