@@ -82,6 +82,9 @@ class MapStack:
     def sample_moments(self, moments: SampleMoments) -> None:
         self.moments = np.stack([moments.of_pixel(pixel) for pixel in range(self.n_pixels)])
 
+    def copy_moments(self, row: int, other: MapStack, source: int) -> None:
+        self.moments[row] = other.moments[source]
+
     @classmethod
     def from_arrays(
         cls,

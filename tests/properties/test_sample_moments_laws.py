@@ -74,6 +74,10 @@ def test_every_map_knows_where_its_own_samples_stand(seed: int, n_frames: int, n
     larger = stack.select(range(n))
     larger.extend([10_000])
     assert_own_moments(larger, np.concatenate([expected, np.zeros((1, *expected.shape[1:]))]), range(n + 1))
+    larger.copy_moments(n, stack, 0)
+    assert_own_moments(larger, expected, [*range(n), 0])
+    larger.copy_moments(1, larger, 2)
+    assert_own_moments(larger, expected, [0, 2, *range(2, n), 0])
     # Map by map, as callers with a scheduler of their own merge them.
     rows = rng.permutation(n)[:n_listed]
     both = MapStack(n, stream.shape, **stream.grid)

@@ -11,12 +11,10 @@ from pixtrace import _native
 from pixtrace._arrays import as_count, as_double, check_shape
 from pixtrace.exceptions import DtypeError, MemoryLimitError, ParameterError, ShapeError
 from pixtrace.scan._gates import as_indices, as_pair, as_rows
-from pixtrace.scan.sample_moments import N_MOMENTS, SampleMoments
+from pixtrace.scan.stack_moments import StackMoments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from pixtrace._native import SampleMoments as NativeMoments
 
 __all__ = ["StackPlanes"]
 
@@ -27,16 +25,14 @@ RECORDS: Final = ("smoothing_fwhm", "filter_fwhm", "correcting_fwhm", "filter_bl
 _N_AXES = 3
 
 
-class StackPlanes:
+class StackPlanes(StackMoments):
     """Planes of maps, one map for each pixel, all on one grid; see `MapStack`."""
 
     _native: _native.MapStack
-    _data: npt.NDArray[np.float64]
     _weight: npt.NDArray[np.float64]
     _exposure: npt.NDArray[np.float64]
     _flag: npt.NDArray[np.uint8]
     _base: npt.NDArray[np.float64] | None
-    _moments: NativeMoments
     _pixel_ids: npt.NDArray[np.int64]
     #: Samples that were left out since the stack was made because their value was not finite.
     n_skipped: int
@@ -160,14 +156,9 @@ class StackPlanes:
         self._data, self._weight, self._exposure, self._flag = data, weight, exposure, flag
         self._resolution, self._reference_index = cell, reference
         self._base = None
-        self._moments = _native.SampleMoments(n_pixels, data.shape[1] * data.shape[2])
+        self._forget_moments()
         self._pixel_ids = np.array(ids, dtype=np.int64)
         self.n_skipped = 0
-
-    @property
-    def n_pixels(self) -> int:
-        """Number of maps."""
-        return int(self._data.shape[0])
 
     def __len__(self) -> int:
         return self.n_pixels
@@ -175,12 +166,6 @@ class StackPlanes:
     def __repr__(self) -> str:
         n_y, n_x = self.shape
         return f"<{type(self).__name__}: {self.n_pixels} maps of {n_y} x {n_x} cells>"
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Shape of one map, (n_y, n_x)."""
-        _, n_y, n_x = self._data.shape
-        return n_y, n_x
 
     @property
     def resolution(self) -> tuple[float, float]:
@@ -231,34 +216,6 @@ class StackPlanes:
     def has_base(self) -> bool:
         """Whether there is a map of the round before; asking makes none."""
         return self._base is not None
-
-    @property
-    def moments(self) -> npt.NDArray[np.float64]:
-        """Where in their cells the samples stand, shape (6, n_y, n_x); made anew at each call.
-
-        Sums over the frames of weight and of weight times x, y, x x, x y and y y, with x and y in cells about the
-        centre of the cell; zeros where nothing is known. They are those of a map that misses no sample; what single
-        maps miss is in `sample_moments`.
-        """
-        return np.asarray(self.sample_moments.sums.sum(axis=0))
-
-    @property
-    def sample_moments(self) -> SampleMoments:
-        """Where in their cells the samples of each map stand; copies. They can be set, to others of as many maps."""
-        sums, factors, missed_at, missed = self._moments.parts()
-        shape = (sums.shape[0], N_MOMENTS, *self.shape)
-        return SampleMoments(sums=sums.reshape(shape), factors=factors, missed_at=missed_at, missed=missed)
-
-    @sample_moments.setter
-    def sample_moments(self, moments: SampleMoments) -> None:
-        expected = (self.n_pixels, *self.shape)
-        if (moments.n_pixels, *moments.sums.shape[2:]) != expected:
-            found = (moments.n_pixels, *moments.sums.shape[2:])
-            msg = f"`sample_moments` are of maps of shape {found}; expected {expected}"
-            raise ShapeError(msg)
-        n_cells = self.shape[0] * self.shape[1]
-        sums = np.ascontiguousarray(moments.sums).reshape(len(moments.sums), N_MOMENTS, n_cells)
-        self._moments = _native.SampleMoments.from_parts(sums, moments.factors, moments.missed_at, moments.missed)
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
@@ -448,7 +405,7 @@ class StackPlanes:
         """Empty all maps and forget what was done to them; prior maps stay."""
         self._data[...], self._weight[...], self._exposure[...] = 0.0, 0.0, 0.0
         self._flag[...] = DISCARD
-        self._moments = _native.SampleMoments(self.n_pixels, self.shape[0] * self.shape[1])
+        self._forget_moments()
         self._native = _native.MapStack(
             self._data, self._weight, self._exposure, self._flag, self._resolution, self._reference_index
         )

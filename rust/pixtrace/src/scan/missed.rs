@@ -12,7 +12,9 @@ use crate::numeric::Real;
 use crate::{Control, Error};
 
 /// Columns that are looked through together: what is noted down of them meanwhile stays small beside the samples.
-const COLUMNS: usize = 64;
+const COLUMNS: usize = 128;
+/// Columns that are looked at in one go: most blocks are clean.
+const BLOCK: usize = 16;
 
 /// A frame that is among the moments.
 struct Frame {
@@ -121,44 +123,51 @@ fn missed_in<T: Real, F: Flags>(
     let columns = Slice::from(run.first..run.first + run.width());
     let flags = samples.sample_flags.slice_axis(Axis(1), columns);
     let data = samples.frame_data.slice_axis(Axis(1), columns);
-    // Places of frames, for each map of the run.
-    let mut left_out: Vec<Vec<u32>> = vec![Vec::new(); run.maps.len()];
+    // Places of frames, for each column; those that no map takes are looked at in passing.
+    let mut left_out: Vec<Vec<u32>> = vec![Vec::new(); run.width()];
     for (place, frame) in frames.iter().enumerate() {
         let (flags, data) = (flags.row(frame.number), data.row(frame.number));
-        let is_clean = flags.as_slice().is_some_and(|flags| !F::any_of(flags).has_any(exclude));
-        if is_clean && !looks_at_data {
-            continue;
-        }
-        for (&(column, _), left_out) in run.maps.iter().zip(&mut left_out) {
-            let is_finite = !looks_at_data || data[column].to_f64().is_finite();
-            if flags[column].has_any(exclude) || !is_finite {
-                left_out.push(place as u32);
+        for (block, left_out) in left_out.chunks_mut(BLOCK).enumerate() {
+            let first = block * BLOCK;
+            let columns = first..first + left_out.len();
+            let is_clean = (flags.as_slice())
+                .is_some_and(|flags| !F::any_of(&flags[columns.clone()]).has_any(exclude));
+            if is_clean && !looks_at_data {
+                continue;
+            }
+            for (column, left_out) in columns.zip(left_out) {
+                let is_finite = !looks_at_data || data[column].to_f64().is_finite();
+                if flags[column].has_any(exclude) || !is_finite {
+                    left_out.push(place as u32);
+                }
             }
         }
     }
-    let maps = run.maps.iter().zip(left_out).filter(|(_, left_out)| !left_out.is_empty());
-    maps.map(|(&(_, map), mut left_out)| {
-        if left_out.len() == frames.len() {
-            return (map, Missed::All);
-        }
-        left_out.sort_by_key(|&place| frames[place as usize].cell);
-        let cells = left_out.chunk_by(|&a, &b| frames[a as usize].cell == frames[b as usize].cell);
-        let cells = cells.map(|places| {
-            let (mut weight, mut first, mut second) = (0.0, [0.0; 2], [0.0; 3]);
-            for &place in places {
-                let Frame { weight: w, at: [x, y], .. } = frames[place as usize];
-                weight += w;
-                first = [first[0] + w * x, first[1] + w * y];
-                second = [second[0] + w * x * x, second[1] + w * x * y, second[2] + w * y * y];
+    let maps = run.maps.iter().map(|&(column, map)| (map, std::mem::take(&mut left_out[column])));
+    maps.filter(|(_, left_out)| !left_out.is_empty())
+        .map(|(map, mut left_out)| {
+            if left_out.len() == frames.len() {
+                return (map, Missed::All);
             }
-            MissedCell {
-                weight: weight * factors[map],
-                cell: frames[places[0] as usize].cell,
-                first: first.map(|sum| (sum / weight) as f32),
-                second: second.map(|sum| (sum / weight) as f32),
-            }
-        });
-        (map, Missed::Some(cells.collect()))
-    })
-    .collect()
+            left_out.sort_by_key(|&place| frames[place as usize].cell);
+            let cells =
+                left_out.chunk_by(|&a, &b| frames[a as usize].cell == frames[b as usize].cell);
+            let cells = cells.map(|places| {
+                let (mut weight, mut first, mut second) = (0.0, [0.0; 2], [0.0; 3]);
+                for &place in places {
+                    let Frame { weight: w, at: [x, y], .. } = frames[place as usize];
+                    weight += w;
+                    first = [first[0] + w * x, first[1] + w * y];
+                    second = [second[0] + w * x * x, second[1] + w * x * y, second[2] + w * y * y];
+                }
+                MissedCell {
+                    weight: weight * factors[map],
+                    cell: frames[places[0] as usize].cell,
+                    first: first.map(|sum| (sum / weight) as f32),
+                    second: second.map(|sum| (sum / weight) as f32),
+                }
+            });
+            (map, Missed::Some(cells.collect()))
+        })
+        .collect()
 }
