@@ -1,5 +1,7 @@
 //! Which samples of a frame single channels miss.
 
+use std::ops::Range;
+
 use ndarray::{ArrayView2, Axis, Slice};
 use rayon::prelude::*;
 
@@ -127,21 +129,22 @@ fn missed_in<T: Real, F: Flags>(
     let mut left_out: Vec<Vec<u32>> = vec![Vec::new(); run.width()];
     for (place, frame) in frames.iter().enumerate() {
         let (flags, data) = (flags.row(frame.number), data.row(frame.number));
-        for (block, left_out) in left_out.chunks_mut(BLOCK).enumerate() {
-            let first = block * BLOCK;
-            let columns = first..first + left_out.len();
-            let is_clean = (flags.as_slice())
-                .is_some_and(|flags| !F::any_of(&flags[columns.clone()]).has_any(exclude));
-            if is_clean && !looks_at_data {
-                continue;
-            }
-            for (column, left_out) in columns.zip(left_out) {
+        let mut look_at = |columns: Range<usize>| {
+            for column in columns {
                 let is_finite = !looks_at_data || data[column].to_f64().is_finite();
                 if flags[column].has_any(exclude) || !is_finite {
-                    left_out.push(place as u32);
+                    left_out[column].push(place as u32);
                 }
             }
+        };
+        let in_a_row = flags.as_slice().filter(|_| !looks_at_data).unwrap_or_default();
+        let (blocks, _) = in_a_row.as_chunks::<BLOCK>();
+        for (block, flags) in blocks.iter().enumerate() {
+            if F::any_of(flags).has_any(exclude) {
+                look_at(block * BLOCK..(block + 1) * BLOCK);
+            }
         }
+        look_at(blocks.len() * BLOCK..run.width());
     }
     let maps = run.maps.iter().map(|&(column, map)| (map, std::mem::take(&mut left_out[column])));
     maps.filter(|(_, left_out)| !left_out.is_empty())
