@@ -15,8 +15,8 @@ use crate::Error;
 pub struct SampleMoments {
     n_cells: usize,
     layers: Vec<MomentLayer>,
-    /// Of each map, by cell.
-    missed: Vec<Vec<MissedCell>>,
+    /// Of each map, by cell; copies of these moments share them, so that maps can be merged one by one.
+    missed: Vec<Arc<Vec<MissedCell>>>,
 }
 
 /// Moments of some frames, and what they count in each map.
@@ -72,7 +72,7 @@ impl SampleMoments {
     /// Nothing is known of the samples of any map.
     #[must_use]
     pub fn new(n_maps: usize, n_cells: usize) -> Self {
-        Self { n_cells, layers: Vec::new(), missed: vec![Vec::new(); n_maps] }
+        Self { n_cells, layers: Vec::new(), missed: vec![Arc::default(); n_maps] }
     }
 
     /// The same moments for all maps, of which none misses a sample.
@@ -105,13 +105,13 @@ impl SampleMoments {
             }
         }
         for cells in &mut missed {
-            cells.sort_by_key(|missed| missed.cell);
+            put_in_order(cells);
             if let Some(last) = cells.last().filter(|missed| missed.cell as usize >= n_cells) {
                 let (name, position) = ("missed", cells.len() - 1);
                 return Err(Error::Index { name, position, found: last.cell.into(), n: n_cells });
             }
         }
-        Ok(Self { n_cells, layers, missed })
+        Ok(Self { n_cells, layers, missed: missed.into_iter().map(Arc::new).collect() })
     }
 
     /// Number of cells of a map.
@@ -220,7 +220,9 @@ impl SampleMoments {
         {
             return Err(Error::Index { name: "pixels", position, found: found as i64, n });
         }
-        let of_map = |map: &Option<usize>| map.map_or(Vec::new(), |map| self.missed[map].clone());
+        let of_map = |map: &Option<usize>| {
+            map.map_or_else(Arc::default, |map| Arc::clone(&self.missed[map]))
+        };
         let layers = (self.layers.iter())
             .map(|MomentLayer { moments, factors }| MomentLayer {
                 moments: Arc::clone(moments),
@@ -264,21 +266,30 @@ impl SampleMoments {
 
     /// Adds to what a map misses; the cells come in order.
     pub(super) fn add_missed(&mut self, map: usize, more: impl IntoIterator<Item = MissedCell>) {
-        let missed = &mut self.missed[map];
+        let mut more = more.into_iter().peekable();
+        if more.peek().is_none() {
+            return;
+        }
+        let missed = Arc::make_mut(&mut self.missed[map]);
         let n_before = missed.len();
         missed.extend(more);
-        if n_before > 0 && n_before < missed.len() {
-            missed.sort_by_key(|missed| missed.cell);
-            missed.dedup_by(|next, kept| {
-                let is_same = next.cell == kept.cell;
-                if is_same {
-                    *kept = kept.and(next);
-                }
-                is_same
-            });
+        if n_before > 0 {
+            put_in_order(missed);
         }
         missed.shrink_to_fit();
     }
+}
+
+/// Sorts by cell, and takes together what belongs to one.
+fn put_in_order(missed: &mut Vec<MissedCell>) {
+    missed.sort_by_key(|missed| missed.cell);
+    missed.dedup_by(|next, kept| {
+        let is_same = next.cell == kept.cell;
+        if is_same {
+            *kept = kept.and(next);
+        }
+        is_same
+    });
 }
 
 #[cfg(test)]
@@ -373,6 +384,9 @@ mod tests {
         assert!(
             all.select(&[Some(3)]).is_err() && all.clone().merge(&chosen, &[(0, 2)], 1.0).is_err()
         );
+        let twice = vec![vec![missed(1, 0.5), missed(0, 0.5), missed(1, 0.5)]];
+        let once = SampleMoments::from_parts(2, Vec::new(), twice).unwrap();
+        assert_eq!(once.missed(0).len(), 2);
         let parts: Vec<_> = (0..3).map(|map| all.missed(map).to_vec()).collect();
         let again = SampleMoments::from_parts(2, all.layers().to_vec(), parts.clone()).unwrap();
         assert_eq!(again, all);
