@@ -39,7 +39,6 @@ impl PySampleMoments {
 
     /// What `parts` returned.
     #[staticmethod]
-    #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
     fn from_parts(
         sums: PyReadonlyArray3<'_, f64>,
         factors: PyReadonlyArray2<'_, f64>,
