@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pixtrace.scan.sample_moments import SampleMoments
 from tests.oracles.gaussian_fit import fit_stack
 
 if TYPE_CHECKING:
@@ -64,8 +65,25 @@ class MapStack:
         self.correcting_fwhm = np.full(n_pixels, np.nan)
         self.filter_blanking = np.full(n_pixels, np.nan)
         self.noise_rescale = np.ones(n_pixels)
-        self.moments = np.zeros((6, *self.shape))
+        self.moments = np.zeros((n_pixels, 6, *self.shape))
         self.n_skipped = 0
+
+    @property
+    def sample_moments(self) -> SampleMoments:
+        """Each map has a layer of its own."""
+        return SampleMoments(
+            sums=self.moments,
+            factors=np.eye(self.n_pixels),
+            missed_at=np.zeros((0, 2), np.int64),
+            missed=np.zeros((0, 6)),
+        )
+
+    @sample_moments.setter
+    def sample_moments(self, moments: SampleMoments) -> None:
+        self.moments = np.stack([moments.of_pixel(pixel) for pixel in range(self.n_pixels)])
+
+    def copy_moments(self, row: int, other: MapStack, source: int) -> None:
+        self.moments[row] = other.moments[source]
 
     @classmethod
     def from_arrays(
@@ -155,7 +173,6 @@ class MapStack:
             if not valid_frames[frame] or np.isnan(gain) or gain == 0 or weight == 0:
                 continue
             n_frames += 1
-            share = 0.0
             for k, channel in enumerate(channel_indices):
                 variance, source_gain = channel_variance[k], source_gains[channel]
                 if source_gain == 0 or variance == 0 or int(sample_flags[frame, channel]) & exclude_sample_flag:
@@ -168,9 +185,8 @@ class MapStack:
                     self.n_skipped += 1
                     continue
                 self._add(rows[k], iy, ix, value, g, w, dt)
-                share += w * g * g
-            if map_positions is not None and share > 0:
-                self._add_moments(map_positions[:, frame], share)
+                if map_positions is not None:
+                    self._add_moments(rows[k], map_positions[:, frame], w * g * g)
         return n_frames
 
     def _add(self, row: int, iy: int, ix: int, value: float, gain: float, weight: float, dt: float) -> None:
@@ -179,11 +195,11 @@ class MapStack:
         self.exposure[row, iy, ix] += dt
         self.flag[row, iy, ix] &= np.uint8(255 - DISCARD)
 
-    def _add_moments(self, position: FloatArray, weight: float) -> None:
+    def _add_moments(self, row: int, position: FloatArray, weight: float) -> None:
         cell = np.floor(position + 0.5).astype(int)
         x, y = position - cell
         if 0 <= cell[0] < self.shape[1] and 0 <= cell[1] < self.shape[0]:
-            self.moments[:, cell[1], cell[0]] += weight * np.array([1.0, x, y, x * x, x * y, y * y])
+            self.moments[row, :, cell[1], cell[0]] += weight * np.array([1.0, x, y, x * x, x * y, y * y])
 
     def accumulate(
         self,
@@ -341,9 +357,10 @@ class MapStack:
         beam_fwhm: float | None = None,
         sign: str = "+",
         significance: float = 5.0,
+        round_significance: float = 3.5,
         n_threads: int | None = None,
     ) -> Any:
-        del n_threads
+        del n_threads, round_significance
         return fit_stack(self, self._rows(pixels), beam_fwhm=beam_fwhm, sign=sign, significance=significance)
 
     def select(self, pixels: Sequence[int]) -> MapStack:
@@ -361,7 +378,7 @@ class MapStack:
         other.content = [self.content[row] for row in rows]
         for name in RECORDS:
             setattr(other, name, getattr(self, name)[rows].copy())
-        other.moments = self.moments.copy()
+        other.moments = self.moments[rows].copy()
         return other
 
     def extend(self, pixel_ids: Sequence[int]) -> None:
@@ -372,7 +389,7 @@ class MapStack:
             reference_index=self.reference_index,
             pixel_ids=pixel_ids,
         )
-        for name in ("data", "weight", "exposure", "flag", "base", "pixel_ids", *RECORDS):
+        for name in ("data", "weight", "exposure", "flag", "base", "pixel_ids", "moments", *RECORDS):
             setattr(self, name, np.concatenate([getattr(self, name), getattr(more, name)]))
         self.content = [*self.content, *more.content]
 

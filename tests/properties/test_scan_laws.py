@@ -483,32 +483,12 @@ def test_many_channels_and_cells() -> None:
     np.testing.assert_array_equal(found[1][:, columns], sample[1][:, columns])
 
 
-# --- where samples stand in their cells -------------------------------------------------------------------------------
-
-
-@given(timestreams(is_spoilt=False), SEEDS)
-def test_moments_are_those_of_the_frames_in_each_cell(stream: Timestreams, seed: int) -> None:
-    assume(stream.map_indices.shape[2] == 1)
-    n_frames = stream.frame_data.shape[0]
-    within = np.random.default_rng(seed).uniform(-0.5, 0.5, (2, n_frames))
-    positions = stream.map_indices[..., 0] + within
-    stack = stream.maps(map_positions=positions)
-    expected = np.zeros((6, *stream.shape))
-    weight = stream.frame_weights * stream.frame_gains**2
-    for (ix, iy), (x, y), w in zip(stream.map_indices[..., 0].T, within.T, weight, strict=True):
-        expected[:, iy, ix] += w * np.array([1.0, x, y, x * x, x * y, y * y])
-    np.testing.assert_allclose(stack.moments, expected, rtol=1e-9, atol=1e-9)
-    assert_same_maps(stack, stream.maps())
-    halves = [stream.frames(part) for part in np.array_split(np.arange(n_frames), 2)]
-    parts = np.array_split(positions, 2, axis=1)
-    both = [half.maps(map_positions=part) for half, part in zip(halves, parts, strict=True)]
-    both[0].merge_accumulate(both[1])
-    np.testing.assert_allclose(both[0].moments, expected, rtol=1e-9, atol=1e-9)
+# --- planes ----------------------------------------------------------------------------------------------------------
 
 
 def test_planes_are_the_memory_of_the_stack() -> None:
     stack = make_timestreams(1).maps()
-    for name in (*PLANES, "base", "moments"):
+    for name in (*PLANES, "base"):
         assert np.shares_memory(getattr(stack, name), getattr(stack, name))
     before = stack.data.copy()
     stack.data[...] *= 2.0

@@ -28,16 +28,30 @@ from pixtrace.exceptions import (
 from pixtrace.io.fits_stream import DataSum
 from pixtrace.io.pixelmap_cube import write_checkpoint
 from pixtrace.io.pixelmap_cube_read import is_checkpoint, read_checkpoint
+from pixtrace.scan.sample_moments import SampleMoments
 from pixtrace.scan.state import CONTENTS, MAP_RECORDS, PixelMapState
 from pixtrace.scan.tables import ExtraColumn, PixelTable
 
 SHAPE = (3, 7, 5)
-ARRAYS = ("pixel_ids", "data", "weight", "exposure", "flag", "base", "moments", *MAP_RECORDS)
+ARRAYS = ("pixel_ids", "data", "weight", "exposure", "flag", "base", *MAP_RECORDS)
+MOMENTS = ("sums", "factors", "missed_at", "missed")
 
 
 def opened(path: Path, **options: Any) -> Any:
     """Open a file with astropy, whose objects have no types."""
     return fits.open(path, **options)
+
+
+def moments(shape: tuple[int, int, int] = SHAPE, n_layers: int = 2, n_missed: int = 4) -> SampleMoments:
+    """Return moments of maps, drawn at random."""
+    rng = np.random.default_rng(6)
+    n_pixels, n_y, n_x = shape
+    return SampleMoments(
+        sums=rng.standard_normal((n_layers, 6, n_y, n_x)),
+        factors=rng.uniform(0.0, 1.0, (n_layers, n_pixels)),
+        missed_at=np.stack([rng.integers(0, n, n_missed) for n in (n_pixels, n_y * n_x)], axis=1),
+        missed=rng.standard_normal((n_missed, 6)),
+    )
 
 
 def state(shape: tuple[int, int, int] = SHAPE, **changes: Any) -> PixelMapState:
@@ -66,7 +80,7 @@ def state(shape: tuple[int, int, int] = SHAPE, **changes: Any) -> PixelMapState:
         "exposure": rng.uniform(0, 2, shape),
         "flag": rng.integers(0, 4, shape).astype(np.uint8),
         "base": np.where(rng.random(shape) < 0.5, np.nan, rng.standard_normal(shape)),
-        "moments": rng.standard_normal((6, *shape[1:])),
+        "moments": moments(shape),
         "content": tuple(CONTENTS[i % 3] for i in range(n)),
         **{name: rng.standard_normal(n) for name in MAP_RECORDS},
         "n_skipped": 17,
@@ -99,6 +113,9 @@ def assert_same(found: PixelMapState, expected: PixelMapState) -> None:
         assert (one is None) == (other is None), name
         if other is not None:
             assert_same_bits(one, other, name)
+    assert (found.moments is None) == (expected.moments is None)
+    for name in MOMENTS if expected.moments is not None else ():
+        assert_same_bits(getattr(found.moments, name), getattr(expected.moments, name), name)
     for name in ("resolution", "reference_index", "content", "n_skipped", "unit", "generation", "integration_time"):
         assert getattr(found, name) == getattr(expected, name), name
     assert found.history == expected.history
@@ -160,7 +177,7 @@ class Planes:
         self.grid = grid
         self.data, self.weight, self.exposure, self.base = (np.full((n_pixels, *shape), 9.0) for _ in range(4))
         self.flag = np.full((n_pixels, *shape), 9, np.uint8)
-        self.moments = np.full((6, *shape), 9.0)
+        self.sample_moments = moments((n_pixels, *shape))
         self.marks: list[tuple[str, list[int]]] = []
         self.noise_rescale = np.ones(n_pixels)
 
@@ -182,7 +199,7 @@ def test_reading_into_a_stack(tmp_path: Path) -> None:
     assert_same(found, written)
     found.restore(planes)
     assert planes.marks == [("given", [0]), ("sums", [1]), ("means", [2])]
-    np.testing.assert_array_equal(planes.moments, written.moments)
+    assert planes.sample_moments is found.moments
     np.testing.assert_array_equal(planes.noise_rescale, written.noise_rescale)
 
 
@@ -193,7 +210,7 @@ def test_restoring_from_other_arrays() -> None:
     assert_same_bits(stack.data, written.data, "data")
     assert_same_bits(stack.flag, written.flag, "flag")
     assert np.isnan(stack.base).all()
-    assert not stack.moments.any()
+    assert len(stack.sample_moments.sums) == 0
     with pytest.raises(ShapeError, match=r"`stack.data` has shape \(2, 7, 5\)"):
         written.restore(Planes(2, SHAPE[1:]))
 
@@ -204,7 +221,20 @@ def test_others_can_read_the_file(tmp_path: Path) -> None:
     assert is_checkpoint(tmp_path / "a.fits")
     with opened(tmp_path / "a.fits", checksum=True) as hdus:  # a wrong sum is a warning, and so an error
         hdus.verify("exception")
-        names = ["DATA", "WEIGHT", "EXPOSURE", "FLAG", "SNR", "BASE", "MOMENTS", "MAPS", "PIXELS", "STATE"]
+        names = [
+            "DATA",
+            "WEIGHT",
+            "EXPOSURE",
+            "FLAG",
+            "SNR",
+            "BASE",
+            "MOMENTS",
+            "FACTORS",
+            "MISSED",
+            "MAPS",
+            "PIXELS",
+            "STATE",
+        ]
         assert [hdu.name for hdu in hdus[1:]] == names + ["ARRAY"] * 3
         assert hdus[0].header["NEXTEND"] == len(hdus) - 1
         assert [hdus[name].header.get("BUNIT") for name in names[:6]] == ["ct", "ct-2", "s", None, None, "ct"]
@@ -277,7 +307,7 @@ def edited(directory: Path, change: str) -> Path:
         elif change == "kind":
             hdus[0].header["PIXKIND"] = "shopping list"
         elif change == "version":
-            hdus[0].header["PIXFORM"] = 2
+            hdus[0].header["PIXFORM"] = 3
         elif change == "fewer":
             del hdus["ARRAY", 3]
         elif change == "other name":
@@ -300,8 +330,8 @@ def edited(directory: Path, change: str) -> Path:
     [
         ("foreign", r"is not a checkpoint of pixel maps \(no PIXKIND\)"),
         ("kind", r"is not a checkpoint of pixel maps \(PIXKIND = 'shopping list'\)"),
-        ("version", r"is a checkpoint of version 2, .* reads version 1"),
-        ("fewer", "has 12 of 13 extensions: it ends too early"),
+        ("version", r"is a checkpoint of version 3, .* reads version 2"),
+        ("fewer", "has 14 of 15 extensions: it ends too early"),
         ("other name", "has no extension WEIGHT"),
         ("shape", r"extension FLAG .* has shape \(3, 7, 4\); expected \(3, 7, 5\)"),
         ("type", "extension DATA .* holds float32; expected float64"),
@@ -390,7 +420,7 @@ def test_what_cannot_be_kept(tmp_path: Path, changes: dict[str, Any], error: typ
         ({"weight": np.zeros((3, 7, 4))}, ShapeError, "`weight`"),
         ({"flag": np.zeros(SHAPE, np.int64)}, DtypeError, "`flag` has dtype int64; expected uint8"),
         ({"data": np.zeros(SHAPE, ">f8")}, DtypeError, "`data` has dtype >f8"),
-        ({"moments": np.zeros((5, 7, 5))}, ShapeError, "`moments`"),
+        ({"moments": moments((3, 7, 4))}, ShapeError, "`moments`"),
         ({"pixel_ids": np.arange(2)}, ShapeError, "`pixel_ids`"),
         ({"noise_rescale": np.zeros(2)}, ShapeError, "`noise_rescale`"),
         ({"content": ("sums", "means")}, ParameterError, "for 3 maps"),

@@ -148,22 +148,34 @@ class Scanned:
     stack: MapStack
     x: FloatArray
     y: FloatArray
-    noise: float
+    noise: FloatArray | float
 
 
-def scan(kind: str, *, n_frames: int, with_positions: bool, flagged: float = 0.0, dtype: Any = np.float32) -> Scanned:
+def scan(
+    kind: str,
+    *,
+    n_frames: int,
+    with_positions: bool = True,
+    flagged: float = 0.0,
+    cell: float = CELL,
+    noise: FloatArray | float = 0.01,
+    seed: int | None = None,
+) -> Scanned:
     """Let the telescope wander over the source, and bin what the pixels see."""
     rng = np.random.default_rng(47)
+    half = round(CELL * GRID["reference_index"][1] / cell)
+    shape, reference = (2 * half + 1, 2 * half + 3), np.array([half + 1.0, half])
+    dtype = np.float32
     beams = Beams.draw(rng, CASES[kind][0])
-    noise = 0.01
-    reach = np.array([[15.4], [14.4]])
+    rng = rng if seed is None else np.random.default_rng(seed)
+    reach = reference[:, np.newaxis] + 0.4
     position = rng.uniform(-reach, reach, (2, n_frames))
-    x, y = CELL * position
+    x, y = cell * position
     signal = beams.signals(x, y).astype(dtype)
     signal += noise * rng.standard_normal(signal.shape, dtype=np.float32)
-    at = position + np.array(GRID["reference_index"])[:, np.newaxis]
+    at = position + reference[:, np.newaxis]
     frame_gains, source_gains = rng.uniform(0.9, 1.1, n_frames), rng.uniform(0.9, 1.1, N_PIXELS)
-    stack = MapStack(N_PIXELS, SHAPE, **GRID)
+    stack = MapStack(N_PIXELS, shape, resolution=cell, reference_index=(half + 1.0, half))
     ones = np.ones(n_frames)
     stack.add_points(
         signal * (frame_gains[:, np.newaxis] * source_gains).astype(dtype),
@@ -192,14 +204,36 @@ def test_maps_binned_from_timestreams(kind: str) -> None:
     assert_as_good_as_can_be(fits, found.beams, CASES[kind][1], bounds)
 
 
-def test_a_few_flagged_samples_do_little_harm() -> None:
-    # The mean positions in the cells are those of all samples, which the flagged ones are not among.
-    found = scan("elliptical", n_frames=6000, with_positions=True, flagged=0.002)
-    fits = found.stack.fit_gaussians(beam_fwhm=11.0)
-    bounds = shape_bounds(found.beams, found.x, found.y, found.noise, "elliptical")
-    off = off_truth(fits, found.beams)
-    for axis, name in enumerate("xy"):
-        assert np.mean(off[name] ** 2) < 1.25**2 * np.mean(bounds[:, axis] ** 2)
+@pytest.mark.parametrize(
+    ("kind", "cell", "flagged"),
+    [("elliptical", 1.0, 0.002), ("round", 2.0, 0.002), ("elliptical", 3.0, 0.002), ("elliptical", 3.0, 0.1)],
+)
+def test_flagged_samples_do_no_harm(kind: str, cell: float, flagged: float) -> None:
+    # In a cell that misses a sample, the others have another mean position than those of all other pixels.
+    found = scan(kind, n_frames=6000, with_positions=True, flagged=flagged, cell=cell)
+    assert len(found.stack.sample_moments.missed) > 0.9 * flagged * 6000 * N_PIXELS * (1.0 - flagged * 6)
+    fits = found.stack.fit_gaussians(beam_fwhm=11.0, **CASES[kind][2])
+    bounds = shape_bounds(found.beams, found.x, found.y, found.noise / np.sqrt(1.0 - flagged), kind)
+    assert_as_good_as_can_be(fits, found.beams, CASES[kind][1], bounds)
+
+
+def test_scans_may_differ_in_their_noise() -> None:
+    # A pixel that was noisy in one of two scans has the mean positions of the other one, more or less; and one in ten
+    # is in the first scan only.
+    rng = np.random.default_rng(48)
+    found = [
+        scan("elliptical", n_frames=3000, noise=0.01 * rng.uniform(0.5, 2.0, N_PIXELS), seed=seed) for seed in (1, 2)
+    ]
+    whole, beams = found[0].stack, found[0].beams
+    first, both = np.flatnonzero(np.arange(N_PIXELS) % 10 == 0), np.flatnonzero(np.arange(N_PIXELS) % 10)
+    whole.merge_accumulate(found[1].stack.select(both), pixels=both)
+    assert len(whole.sample_moments.sums) == 2
+    fits = whole.fit_gaussians(beam_fwhm=11.0)
+    off = off_truth(fits, beams)
+    for name in PARAMETERS:
+        spread = float(np.std(off[name] / fits.error(name)))
+        assert 0.95 < spread < 1.05, f"errors of {name} are {spread:.3f} times what is reported"
+    assert fits.error("x")[first].mean() > 1.1 * fits.error("x")[both].mean()
 
 
 def test_without_positions_binning_shows() -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from pixtrace.exceptions import ParameterError
-from pixtrace.scan import MapStack, get_sample_points
+from pixtrace.scan import ChannelGroup, MapStack, get_sample_points
 from tests.strategies.scan_calls import ACCUMULATE, GRID, MAP_WORK, STREAM, SYNC, call_sync
+from tests.strategies.scans import make_maps, make_scan
 from tests.strategies.timestreams import BLANK, DT, I64, assert_same_maps, make_timestreams
 
 
@@ -154,6 +155,42 @@ def test_no_frames_or_one_no_channels_or_one_maps_of_one_cell(
     assert np.isnan(fits.amplitude).all()
     assert (fits.flags != 0).all()
     assert np.isnan(stack.find_peaks(reduce_degrees=True).position).all()
+
+
+@pytest.mark.parametrize("off", [1.5, -40.0, np.inf])
+def test_positions_that_are_not_those_of_the_indices(off: float) -> None:
+    stream = make_timestreams(3, is_spoilt=False)
+    positions = stream.map_indices[..., 0].astype(np.float64)
+    positions[1, 7] += off
+    stack = stream.empty()
+    with pytest.raises(ParameterError, match=r"`map_positions` of frame 7 is .* expected the map index before"):
+        stream.add_to(stack, map_positions=positions)
+    assert not stack.weight.any()
+
+
+def test_frames_of_which_the_position_is_not_known() -> None:
+    stream = make_timestreams(4, is_spoilt=False)
+    positions = stream.map_indices[..., 0] + 0.25
+    known = positions.copy()
+    known[0, ::3] = np.nan
+    stack = stream.maps(map_positions=known)
+    assert_same_maps(stack, stream.maps())
+    rest = stream.frames(np.flatnonzero(np.isfinite(known[0])))
+    expected = rest.maps(map_positions=positions[:, np.isfinite(known[0])])
+    np.testing.assert_allclose(stack.moments, expected.moments, rtol=1e-12)
+    assert len(stack.sample_moments.missed) == 0
+
+
+def test_no_channels_in_a_group() -> None:
+    model = make_maps(make_scan(500, noise=0.02))
+    integration = model.scans[0][0]
+    frames, gains = integration.frames, np.ones(integration.channels.size)
+    nobody = ChannelGroup(integration.channels, [])
+    before, data = model.need_block().stack.weight.copy(), frames.data.copy()
+    assert model.add_points(frames, nobody, np.ones(frames.size), gains) == int(frames.valid.sum())
+    model.sync_source_gains(frames, nobody, np.ones(frames.size), gains, gains)
+    np.testing.assert_array_equal(model.need_block().stack.weight, before)
+    np.testing.assert_array_equal(frames.data, data)
 
 
 def test_stacks_without_maps() -> None:

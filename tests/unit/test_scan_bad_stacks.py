@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pixtrace.exceptions import DataError, DtypeError, MemoryLimitError, ParameterError, ShapeError
-from pixtrace.scan import MapStack
+from pixtrace.scan import MapStack, SampleMoments
 from tests.strategies.scan_calls import GRID, MAP_WORK, STREAM, means
 from tests.strategies.timestreams import I64, PLANES, assert_same_maps
 
@@ -280,3 +280,43 @@ def test_words_that_are_unknown() -> None:
     for starts in ([[1.0, 2.0, 3.0]] * 5, [1.0, 2.0], [[1.0, 2.0]]):
         with pytest.raises(ShapeError, match="`starts` has"):
             stack.fit_gaussians(starts=starts)
+
+
+def moments(**changes: Any) -> SampleMoments:
+    arrays: dict[str, Any] = {
+        "sums": np.ones((2, 6, 4, 6)),
+        "factors": np.ones((2, 3)),
+        "missed_at": np.zeros((1, 2), np.int64),
+        "missed": np.zeros((1, 6)),
+    }
+    return SampleMoments(**(arrays | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "text"),
+    [
+        ({"sums": np.ones((6, 4, 6))}, ShapeError, r"`sums` and `factors` have shapes \(6, 4, 6\) and \(2, 3\)"),
+        ({"sums": np.ones((2, 5, 4, 6))}, ShapeError, r"`sums` of the moments has shape .*; expected \(2, 6, 4, 6\)"),
+        ({"factors": np.ones((1, 3))}, ShapeError, r"`factors` of the moments has shape \(1, 3\); expected \(2, 3\)"),
+        ({"missed_at": np.zeros((2, 2), np.int64)}, ShapeError, "`missed_at` of the moments has shape"),
+        ({"missed_at": np.zeros((1, 2))}, DtypeError, "`missed_at` of the moments has dtype float64; expected int64"),
+        ({"missed": np.zeros((1, 6), np.float32)}, DtypeError, "`missed` of the moments has dtype float32"),
+        ({"missed_at": np.array([[3, 0]])}, ParameterError, "`missed_at` of the moments names a map or a cell beyond"),
+        ({"missed_at": np.array([[0, 24]])}, ParameterError, "`missed_at` of the moments names a map or a cell beyond"),
+        ({"missed_at": np.array([[0, -1]])}, ParameterError, "`missed_at` of the moments names a map or a cell beyond"),
+    ],
+)
+def test_moments_that_do_not_fit_together(changes: dict[str, Any], error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        moments(**changes)
+
+
+def test_moments_of_other_maps() -> None:
+    stack = MapStack(3, (4, 6), **GRID)
+    stack.sample_moments = moments()
+    assert stack.moments.sum() == 2 * 6 * 4 * 6
+    with pytest.raises(ShapeError, match=r"`sample_moments` are of maps of shape \(3, 4, 6\); expected \(2, 4, 6\)"):
+        MapStack(2, (4, 6), **GRID).sample_moments = moments()
+    nothing = SampleMoments.unknown(3, 4, 6)
+    stack.sample_moments = nothing
+    assert not stack.sample_moments.of_pixel(2).any()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pixtrace.scan import PixelMap
+from pixtrace.scan import FitFlag, PixelMap
 from tests.strategies.scans import FWHM, POSITIONS, make_maps, make_scan
 
 METHODS = ("gaussian", "peak", "position", "centroid")
@@ -61,3 +61,19 @@ def test_one_map_has_the_source_that_it_has_among_others() -> None:
         assert alone is not None
         assert alone.fixed_index == number
         assert np.isfinite([alone.x, alone.y, alone.peak]).all()
+
+
+def test_ellipses_are_given_as_they_are_if_one_wants() -> None:
+    model = make_maps(make_scan(4000, noise=0.02))
+    as_round = model.fit_pixels()
+    assert (as_round.flag & int(FitFlag.ROUND)).all()
+    assert np.isinf(as_round.angle_error).all()
+    np.testing.assert_array_equal(as_round.fwhm_major, as_round.fwhm_minor)
+    for never in (0.0, "none"):
+        model.configuration["pointing.round"] = never
+        found = model.fit_pixels()
+        assert not (found.flag & int(FitFlag.ROUND)).any()
+        assert np.isfinite(found.angle_error).all()
+        assert (found.fwhm_major > found.fwhm_minor).all()
+    model.configuration["pointing.significance"] = None
+    assert not (model.fit_pixels().flag & int(FitFlag.NOT_SIGNIFICANT)).any()

@@ -60,7 +60,7 @@ def test_many_threads_with_a_stack_each() -> None:
 
 def test_many_threads_add_to_one_stack() -> None:
     # Whoever comes second waits. Sums of the same samples do not depend on who that was.
-    positions = STREAM.map_indices[..., 0].clip(-10, 10) + 0.25
+    positions = STREAM.map_indices[..., 0].clip(-100, 100) + 0.25
     stack, expected = STREAM.empty(), STREAM.empty()
     for _ in range(24):
         STREAM.add_to(expected, map_positions=positions)

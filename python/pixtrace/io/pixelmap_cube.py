@@ -12,7 +12,9 @@ EXPOSURE      float64 (n_pixels, n_y, n_x)            integration time [s]
 FLAG          uint8 (n_pixels, n_y, n_x)              1 = DISCARD, 2 = MASK
 SNR           float32 (n_pixels, n_y, n_x)            signal-to-noise ratio, NaN without data; to look at, not read
 BASE          float64 (n_pixels, n_y, n_x), optional  maps of the previous round, NaN where there is none
-MOMENTS       float64 (6, n_y, n_x), optional         positions of the samples in the cells
+MOMENTS       float64 (n_layers, 6, n_y, n_x), opt.   positions of the frames in the cells
+FACTORS       float64 (n_layers, n_pixels), optional  what the frames of each layer count in each map
+MISSED        float64 (n_missed, 8), optional         map, cell, weight and mean position of samples that a map misses
 MAPS          table, one row per map                  number of the pixel, content, what was done to the map
 PIXELS        table, one row per pixel, optional      what was measured (`pixtrace.scan.tables.PixelTable`)
 STATE         uint8 (n_bytes,)                        configuration, history and all else, as JSON in UTF-8
@@ -53,7 +55,7 @@ __all__ = ["ARRAY", "KIND", "PLANES", "VERSION", "write_checkpoint"]
 #: PIXKIND, by which a checkpoint is recognised.
 KIND = "pixtrace pixel map checkpoint"
 #: PIXFORM: version of the layout.
-VERSION = 1
+VERSION = 2
 #: The extensions that hold the maps, with the name of the plane and its type.
 PLANES = (("DATA", "data", "f8"), ("WEIGHT", "weight", "f8"), ("EXPOSURE", "exposure", "f8"), ("FLAG", "flag", "u1"))
 #: EXTNAME of further arrays.
@@ -93,7 +95,8 @@ def write_checkpoint(path: str | os.PathLike[str], state: PixelMapState, *, over
         raise ParameterError(msg)
     text = _document(state)
     has_base = state.base is not None and not all(np.isnan(block).all() for block in blocks_of(state.base))
-    n_extensions = len(PLANES) + 3 + has_base + (state.moments is not None) + (state.table is not None)
+    moments = _moments(state)
+    n_extensions = len(PLANES) + 3 + has_base + len(moments) + (state.table is not None)
     with atomic_path(path, overwrite=overwrite) as partial:
         _primary(state, n_extensions + len(state.arrays)).writeto(partial, checksum=True)
         for name, plane, dtype in PLANES:
@@ -102,9 +105,9 @@ def write_checkpoint(path: str | os.PathLike[str], state: PixelMapState, *, over
         append_image(partial, state.data.shape, "f4", _signal_to_noise(state), _map_header("SNR", state))
         if has_base and state.base is not None:
             append_image(partial, state.base.shape, "f8", blocks_of(state.base), _map_header("BASE", state))
-        if state.moments is not None:
-            header = _map_header("MOMENTS", state)
-            append_image(partial, state.moments.shape, "f8", blocks_of(state.moments), header)
+        for name, array in moments.items():
+            header = _map_header(name, state) if name == "MOMENTS" else fits.Header([("EXTNAME", name)])
+            append_image(partial, array.shape, "f8", blocks_of(array), header)
         fits.append(partial, *_maps_table(state), verify=False)
         if state.table is not None:
             fits.append(partial, *_pixels_table(state.table), verify=False)
@@ -113,6 +116,17 @@ def write_checkpoint(path: str | os.PathLike[str], state: PixelMapState, *, over
             header = fits.Header([("EXTNAME", ARRAY), ("EXTVER", number)])
             flat = np.ascontiguousarray(array).reshape(-1)
             append_image(partial, array.shape or (1,), array.dtype.newbyteorder("="), blocks_of(flat), header)
+
+
+def _moments(state: PixelMapState) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the extensions that tell where in their cells samples stand."""
+    moments = state.moments
+    if moments is None:
+        return {}
+    found = {"MOMENTS": moments.sums, "FACTORS": moments.factors}
+    if len(moments.missed):
+        found["MISSED"] = np.hstack([moments.missed_at.astype(np.float64), moments.missed])
+    return found
 
 
 def _document(state: PixelMapState) -> npt.NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from pixtrace.exceptions import FileReadError, PixtraceError
 from pixtrace.io.fits_stream import DataSum, blocks_of, bytes_of
 from pixtrace.io.fitsfile import extension_label, find_extension, open_fits
 from pixtrace.io.pixelmap_cube import ARRAY, KIND, PLANES, VERSION
+from pixtrace.scan.sample_moments import SampleMoments
 from pixtrace.scan.state import MAP_RECORDS, PixelMapState
 from pixtrace.scan.tables import PIXEL_COLUMNS, ExtraColumn, PixelTable
 
@@ -204,6 +205,24 @@ def _check_kind(hdus: Any, path: Path) -> None:  # noqa: ANN401
         raise FileReadError(msg)
 
 
+def _moments(reader: _Reader) -> SampleMoments | None:
+    """Return where in their cells samples stand; None if nothing is known."""
+    if not reader.has("MOMENTS"):
+        return None
+    found: dict[str, npt.NDArray[np.float64]] = {}
+    for name in ("MOMENTS", "FACTORS", "MISSED"):
+        found[name] = np.empty(reader.shape(name) if name != "MISSED" or reader.has(name) else (0, 8))
+        if found[name].size:
+            reader.image_into(found[name], name)
+    missed = found["MISSED"]
+    return SampleMoments(
+        sums=found["MOMENTS"],
+        factors=found["FACTORS"],
+        missed_at=missed[:, :2].astype(np.int64),
+        missed=np.ascontiguousarray(missed[:, 2:]),
+    )
+
+
 def _state(reader: _Reader, document: dict[str, Any], allocate: MakePlanes | None) -> PixelMapState:
     """Return the state that a file holds."""
     shape = reader.shape("DATA")
@@ -230,10 +249,6 @@ def _state(reader: _Reader, document: dict[str, Any], allocate: MakePlanes | Non
     if reader.has("BASE"):
         base = np.empty(shape) if planes is None else planes.base
         reader.image_into(base, "BASE")
-    moments = None
-    if reader.has("MOMENTS"):
-        moments = np.empty(reader.shape("MOMENTS"))
-        reader.image_into(moments, "MOMENTS")
     further = {}
     for version, entry in enumerate(document["arrays"], start=1):
         found = reader.unit(ARRAY, version).data
@@ -249,7 +264,7 @@ def _state(reader: _Reader, document: dict[str, Any], allocate: MakePlanes | Non
         exposure=arrays["exposure"],
         flag=arrays["flag"],
         base=base,
-        moments=moments,
+        moments=_moments(reader),
         content=tuple(str(word).strip() for word in maps["CONTENT"]),
         **{
             name: np.array(maps[name.upper()], dtype=np.float64)

@@ -27,6 +27,7 @@ from pixtrace.scan.pixel_map import PixelMap
 from pixtrace.scan.projection import MapGrid
 from pixtrace.scan.reduction import Reduction
 from pixtrace.scan.rounds import LoopState, RoundRecord
+from pixtrace.scan.sample_moments import SampleMoments
 from pixtrace.scan.samples import SamplePoints, get_delta_sync_parms, get_sample_points
 from pixtrace.scan.scan import Scan
 from pixtrace.scan.stack import MapStack
@@ -66,6 +67,7 @@ __all__ = [
     "Reduction",
     "RoundRecord",
     "SampleFlag",
+    "SampleMoments",
     "SamplePoints",
     "Scan",
     "clean_timestreams",

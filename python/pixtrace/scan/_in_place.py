@@ -10,7 +10,6 @@ import numpy as np
 
 from pixtrace._arrays import as_machine_order
 from pixtrace.exceptions import DataError, DtypeError, ParameterError, ShapeError
-from pixtrace.scan.samples import shares_memory
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -99,4 +98,4 @@ def in_place(
 
 def apart(array: _Array, changed: tuple[npt.NDArray[Any], ...]) -> _Array:
     """Return an array that is not changed while the others are: a copy, if it lies in their memory."""
-    return array.copy() if any(shares_memory(array, other) for other in changed) else array
+    return array.copy() if any(np.may_share_memory(array, other) for other in changed) else array

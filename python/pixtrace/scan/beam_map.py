@@ -117,7 +117,7 @@ class BeamMap:
                 "whether the coordinates of the source in the header are right, or take a scan that is larger than "
                 "the array; no position was measured"
             )
-        significance = float(setting(self.maps.configuration, "pointing.significance"))
+        significance = float(setting(self.maps.configuration, "pointing.significance") or 0.0)
         return (
             f"no source was found in any of {n_maps} maps (significance below {significance:g}, or no beam); see "
             "whether the telescope was on the source, the shutter open and the sign of the signal right; no position "

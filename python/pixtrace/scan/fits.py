@@ -213,7 +213,8 @@ def _gaussian(block: MapBlock, rows: list[int], numbers: list[int], point_size: 
         pixels=rows,
         beam_fwhm=point_size,
         sign=str(setting(block.configuration, "source.sign")),
-        significance=float(setting(block.configuration, "pointing.significance")),
+        significance=float(setting(block.configuration, "pointing.significance") or 0.0),
+        round_significance=float(setting(block.configuration, "pointing.round") or 0.0),
         n_threads=block.n_threads,
     )
     position, fwhm, covariance = (np.asarray(getattr(found, name)) for name in ("position", "fwhm", "covariance"))
@@ -260,7 +261,7 @@ def _peak(
             has_fit=bool(setting(block.configuration, "pointing.lsq")),
             degree=degree,
             reduce_degrees=is_reduced,
-            significance=float(setting(block.configuration, "pointing.significance")),
+            significance=float(setting(block.configuration, "pointing.significance") or 0.0),
             beam_fwhm=0.0 if point_size is None else point_size,
             is_levelled=level,
             n_threads=block.n_threads,

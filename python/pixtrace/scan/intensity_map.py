@@ -80,6 +80,7 @@ class IntensityMap:
             values = np.array(getattr(ours, name), dtype=np.float64)
             values[row] = getattr(theirs, name)[source]
             setattr(ours, name, values)
+        ours.copy_moments(row, theirs, source)
         ours.mark_content(str(theirs.content[source]), pixels=[row])
         block.notes[fixed_index] = self.notes.copy()
 

@@ -197,6 +197,12 @@ OPTIONS: dict[str, Option] = {
         Option("pointing.degree", "count", 3, "degree of the spline through the peak"),
         _switch("pointing.reduce_degrees", "lower the degree where there are too few cells", on=True),
         Option("pointing.significance", "number", 6.0, "least signal to noise of a source"),
+        Option(
+            "pointing.round",
+            "number",
+            3.5,
+            "ellipses not so many of their errors from round are given as round; 0: never",
+        ),
         _switch("extended", "the source fills the maps: no levelling, no reweighting at the end"),
         _switch("deep", "the source is faint: likewise"),
         Option("rounds", "count", 12, "most rounds of cleaning, mapping and fitting"),

@@ -141,7 +141,8 @@ def _refine(
         channels.variance[columns],
         np.column_stack([column[some] for column in values]),
         sign=str(setting(integration.configuration, "source.sign")),
-        significance=float(setting(integration.configuration, "pointing.significance")),
+        significance=float(setting(integration.configuration, "pointing.significance") or 0.0),
+        round_significance=float(setting(integration.configuration, "pointing.round") or 0.0),
         n_threads=n_threads,
         progress=progress,
     )

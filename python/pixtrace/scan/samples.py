@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from pixtrace import _native
 from pixtrace._arrays import as_double, as_floating, as_real
 from pixtrace.scan._gates import as_bits, as_flags, as_indices, as_mask, as_threads
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from pixtrace._native import _SampleArguments as SampleArguments
 
 __all__ = ["SamplePoints", "get_delta_sync_parms", "get_sample_points"]
@@ -195,8 +195,3 @@ def get_delta_sync_parms(
         as_bits(source_flag, "source_flag"),
         as_real(n_points, "n_points"),
     )
-
-
-def shares_memory(array: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
-    """Tell whether two arrays may lie in the same memory."""
-    return bool(np.may_share_memory(array, other))

@@ -95,9 +95,11 @@ class MapStack(StackMaps):
     ) -> GaussianFits:
         """Fit an elliptical Gaussian on a level to each map, by weighted least squares.
 
-        Every valid cell counts with its weight; holes are left out. Where `moments` are known, the model is evaluated
-        at the mean position of the samples of each cell and corrected for their scatter, so that binning costs no
-        accuracy. Maps that hold sums are fitted as the means that they stand for. Maps stay as they are.
+        Every valid cell counts with its weight; holes are left out. Where `sample_moments` are known, the model is
+        evaluated at the mean position of the samples of each cell of each map and corrected for their scatter. Binning
+        then costs next to nothing: 3 to 4 per cent of the error for cells of a quarter of the beam, because a mean does
+        not tell how the samples of a cell differ. Maps that hold sums are fitted as the means that they stand for. Maps
+        stay as they are.
 
         Parameters
         ----------
@@ -162,7 +164,7 @@ class MapStack(StackMaps):
             "round_significance": as_real(round_significance, "round_significance"),
             "n_evaluations": as_count(n_evaluations, "n_evaluations", least=1),
         }
-        moments = self._moments.reshape(self._moments.shape[0], -1) if self._moments[0].any() else None
+        moments = None if self._moments.is_empty else self._moments
         values, covariance, chi2, counts, scatter = self._native.fit_gaussians(
             arguments, moments, pixels=rows, n_threads=as_threads(n_threads), progress=progress
         )

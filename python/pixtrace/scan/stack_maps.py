@@ -22,6 +22,10 @@ _FILTERS = ("convolution", "fft")
 class StackMaps(StackSamples):
     """Maps that are normalised, levelled, smoothed, clipped and masked; see `MapStack`."""
 
+    def _which(self, pixels: npt.ArrayLike | None, n_threads: int | None) -> tuple[list[int] | None, int | None]:
+        """Return numbers of maps and of threads, checked."""
+        return as_rows(pixels, self.n_pixels), as_threads(n_threads)
+
     def end_accumulation(self, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None) -> None:
         """Turn sums into means: data are divided by weight, and become 0 where the weight is 0.
 
@@ -34,12 +38,12 @@ class StackMaps(StackSamples):
         n_threads : int, optional
             Number of threads.
         """
-        self._native.end_accumulation(pixels=as_rows(pixels, self.n_pixels), n_threads=as_threads(n_threads))
+        self._native.end_accumulation(self._which(pixels, n_threads))
 
     @property
     def n_valid(self) -> npt.NDArray[np.int64]:
         """Number of valid cells of each map, shape (n_pixels,)."""
-        return self._native.count_valid(pixels=None, n_threads=None)
+        return self._native.count_valid((None, None))
 
     def count_points(self, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None) -> int:
         """Return the number of valid cells of all maps together.
@@ -56,9 +60,7 @@ class StackMaps(StackSamples):
         int
             The number.
         """
-        return int(
-            self._native.count_valid(pixels=as_rows(pixels, self.n_pixels), n_threads=as_threads(n_threads)).sum()
-        )
+        return int(self._native.count_valid(self._which(pixels, n_threads)).sum())
 
     def level(
         self, robust: bool = True, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
@@ -84,8 +86,7 @@ class StackMaps(StackSamples):
         DataError
             If a map holds sums.
         """
-        rows = as_rows(pixels, self.n_pixels)
-        return self._native.level(as_flag(robust, "robust"), pixels=rows, n_threads=as_threads(n_threads))
+        return self._native.level(as_flag(robust, "robust"), self._which(pixels, n_threads))
 
     def chi2(
         self, robust: bool = True, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
@@ -111,8 +112,7 @@ class StackMaps(StackSamples):
         DataError
             If a map holds sums.
         """
-        rows = as_rows(pixels, self.n_pixels)
-        return self._native.chi2(as_flag(robust, "robust"), pixels=rows, n_threads=as_threads(n_threads))
+        return self._native.chi2(as_flag(robust, "robust"), self._which(pixels, n_threads))
 
     def reweight(
         self, robust: bool = True, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
@@ -138,8 +138,7 @@ class StackMaps(StackSamples):
         DataError
             If a map holds sums.
         """
-        rows = as_rows(pixels, self.n_pixels)
-        return self._native.reweight(as_flag(robust, "robust"), pixels=rows, n_threads=as_threads(n_threads))
+        return self._native.reweight(as_flag(robust, "robust"), self._which(pixels, n_threads))
 
     def smooth_to(
         self, fwhm: float, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
@@ -167,8 +166,7 @@ class StackMaps(StackSamples):
         DataError
             If a map holds sums.
         """
-        rows = as_rows(pixels, self.n_pixels)
-        return self._native.smooth_to(as_real(fwhm, "fwhm"), pixels=rows, n_threads=as_threads(n_threads))
+        return self._native.smooth_to(as_real(fwhm, "fwhm"), self._which(pixels, n_threads))
 
     def despike(
         self, level: float, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
@@ -196,8 +194,7 @@ class StackMaps(StackSamples):
         DataError
             If a map holds sums.
         """
-        rows = as_rows(pixels, self.n_pixels)
-        return self._native.despike(as_real(level, "level"), pixels=rows, n_threads=as_threads(n_threads))
+        return self._native.despike(as_real(level, "level"), self._which(pixels, n_threads))
 
     def filter(
         self,
@@ -236,18 +233,15 @@ class StackMaps(StackSamples):
         if kind not in _FILTERS:
             msg = f"`kind` = {kind!r}; it must be one of {', '.join(_FILTERS)}"
             raise ParameterError(msg)
-        rows = as_rows(pixels, self.n_pixels)
         level = None if blank is None else as_real(blank, "blank")
-        self._native.filter(as_real(fwhm, "fwhm"), level, kind == "fft", pixels=rows, n_threads=as_threads(n_threads))
+        self._native.filter(as_real(fwhm, "fwhm"), level, kind == "fft", self._which(pixels, n_threads))
         if beam is not None:
-            self._native.correct_filtering(as_real(beam, "beam"), pixels=rows, n_threads=as_threads(n_threads))
+            self._native.correct_filtering(as_real(beam, "beam"), self._which(pixels, n_threads))
 
     def _clip(
         self, by: str, limit: float, sign: int, pixels: npt.ArrayLike | None, n_threads: int | None
     ) -> npt.NDArray[np.int64]:
-        return self._native.clip(
-            by, limit, sign, pixels=as_rows(pixels, self.n_pixels), n_threads=as_threads(n_threads)
-        )
+        return self._native.clip(by, limit, sign, self._which(pixels, n_threads))
 
     def clip_redundancy(
         self, least: float, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None
@@ -354,8 +348,7 @@ class StackMaps(StackSamples):
         n_threads : int, optional
             Number of threads.
         """
-        rows = as_rows(pixels, self.n_pixels)
-        self._native.mem_correct(as_real(lambda_, "lambda_"), pixels=rows, n_threads=as_threads(n_threads))
+        self._native.mem_correct(as_real(lambda_, "lambda_"), self._which(pixels, n_threads))
 
     def update_mask(
         self,
@@ -398,6 +391,5 @@ class StackMaps(StackSamples):
             height,
             as_count(min_neighbors, "min_neighbors"),
             as_sign(sign),
-            pixels=as_rows(pixels, self.n_pixels),
-            n_threads=as_threads(n_threads),
+            self._which(pixels, n_threads),
         )

@@ -11,6 +11,7 @@ from pixtrace import _native
 from pixtrace._arrays import as_count, as_double, check_shape
 from pixtrace.exceptions import DtypeError, MemoryLimitError, ParameterError, ShapeError
 from pixtrace.scan._gates import as_indices, as_pair, as_rows
+from pixtrace.scan.stack_moments import StackMoments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,20 +22,17 @@ DISCARD: Final = 1
 MASK: Final = 2
 CONTENTS: Final = ("given", "sums", "means")
 RECORDS: Final = ("smoothing_fwhm", "filter_fwhm", "correcting_fwhm", "filter_blanking", "noise_rescale")
-N_MOMENTS: Final = 6
 _N_AXES = 3
 
 
-class StackPlanes:
+class StackPlanes(StackMoments):
     """Planes of maps, one map for each pixel, all on one grid; see `MapStack`."""
 
     _native: _native.MapStack
-    _data: npt.NDArray[np.float64]
     _weight: npt.NDArray[np.float64]
     _exposure: npt.NDArray[np.float64]
     _flag: npt.NDArray[np.uint8]
     _base: npt.NDArray[np.float64] | None
-    _moments: npt.NDArray[np.float64]
     _pixel_ids: npt.NDArray[np.int64]
     #: Samples that were left out since the stack was made because their value was not finite.
     n_skipped: int
@@ -158,14 +156,9 @@ class StackPlanes:
         self._data, self._weight, self._exposure, self._flag = data, weight, exposure, flag
         self._resolution, self._reference_index = cell, reference
         self._base = None
-        self._moments = np.zeros((N_MOMENTS, *data.shape[1:]))
+        self._forget_moments()
         self._pixel_ids = np.array(ids, dtype=np.int64)
         self.n_skipped = 0
-
-    @property
-    def n_pixels(self) -> int:
-        """Number of maps."""
-        return int(self._data.shape[0])
 
     def __len__(self) -> int:
         return self.n_pixels
@@ -173,12 +166,6 @@ class StackPlanes:
     def __repr__(self) -> str:
         n_y, n_x = self.shape
         return f"<{type(self).__name__}: {self.n_pixels} maps of {n_y} x {n_x} cells>"
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Shape of one map, (n_y, n_x)."""
-        _, n_y, n_x = self._data.shape
-        return n_y, n_x
 
     @property
     def resolution(self) -> tuple[float, float]:
@@ -229,15 +216,6 @@ class StackPlanes:
     def has_base(self) -> bool:
         """Whether there is a map of the round before; asking makes none."""
         return self._base is not None
-
-    @property
-    def moments(self) -> npt.NDArray[np.float64]:
-        """Where in their cells the samples stand, shape (6, n_y, n_x); the memory of the stack itself.
-
-        Sums over the frames of weight and of weight times x, y, x x, x y and y y, with x and y in cells about the
-        centre of the cell; zeros where nothing is known. All maps share them.
-        """
-        return self._moments
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
@@ -330,15 +308,17 @@ class StackPlanes:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return everything but the window of the extension on the planes, for pickling and deep copies."""
-        state = {name: value for name, value in self.__dict__.items() if name != "_native"}
+        state = {name: value for name, value in self.__dict__.items() if name not in {"_native", "_moments"}}
         records = {name: np.asarray(self._native.records(name)) for name in RECORDS}
-        return {**state, "records": records, "contents": self._native.content.tolist()}
+        contents = self._native.content.tolist()
+        return {**state, "records": records, "contents": contents, "sample_moments": self.sample_moments}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what `__getstate__` returned."""
         state = dict(state)
-        records, contents = state.pop("records"), state.pop("contents")
+        records, contents, moments = (state.pop(name) for name in ("records", "contents", "sample_moments"))
         self.__dict__.update(state)
+        self.sample_moments = moments
         self._native = _native.MapStack(
             self._data, self._weight, self._exposure, self._flag, self._resolution, self._reference_index
         )
@@ -361,7 +341,8 @@ class StackPlanes:
         content = other._native.content
         for place, row in zip(places, rows, strict=True):
             self._native.set_content(int(content[row]), [place])
-        self._moments[...] = other._moments
+        came_from = dict(zip(places, rows, strict=True))
+        self._moments = other._moments.selected([came_from.get(place) for place in range(self.n_pixels)])
 
     def _like(self, pixel_ids: npt.ArrayLike) -> Self:
         """Return empty maps on the same grid."""
@@ -424,7 +405,7 @@ class StackPlanes:
         """Empty all maps and forget what was done to them; prior maps stay."""
         self._data[...], self._weight[...], self._exposure[...] = 0.0, 0.0, 0.0
         self._flag[...] = DISCARD
-        self._moments[...] = 0.0
+        self._forget_moments()
         self._native = _native.MapStack(
             self._data, self._weight, self._exposure, self._flag, self._resolution, self._reference_index
         )

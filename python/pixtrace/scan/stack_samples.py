@@ -16,12 +16,14 @@ from pixtrace.scan.samples import as_samples
 from pixtrace.scan.stack_planes import StackPlanes
 
 if TYPE_CHECKING:
+    from pixtrace import _native
     from pixtrace._native import _SyncArguments as SyncArguments
 
 __all__ = ["StackSamples"]
 
 # Moments and counts belong to all maps of a stack; they take no time worth a lock for each stack.
 _NOTING = threading.Lock()
+_N_AXES = 3
 
 
 class StackSamples(StackPlanes):
@@ -80,8 +82,8 @@ class StackSamples(StackPlanes):
         dt : float
             Integration time of a sample [s].
         map_positions : array_like, shape (2, n_frames), optional
-            Map index (x, y) of each frame before it was rounded. With it, `moments` are kept, and fits know where in
-            their cells the samples stand.
+            Map index (x, y) of each frame before it was rounded. With it, `sample_moments` are kept, and fits know
+            where in their cells the samples of each map stand.
         pixels : array_like of int, shape (n_listed,), optional
             Maps that the listed channels go to; by default all of them in order.
         n_threads : int, optional
@@ -97,7 +99,8 @@ class StackSamples(StackPlanes):
         ShapeError, DtypeError
             If the arrays do not fit together, or hold something else than numbers. Nothing was added then.
         ParameterError
-            If a channel or map does not exist or is named twice, or `dt` is negative or not a number.
+            If a channel or map does not exist or is named twice, `dt` is negative or not a number, or `map_positions`
+            are more than a cell from `map_indices`.
         """
         samples = as_samples(
             {
@@ -117,11 +120,32 @@ class StackSamples(StackPlanes):
         positions = None if map_positions is None else as_double(map_positions, "map_positions")
         if positions is not None:
             check_shape(positions, (2, samples["frame_data"].shape[0]), "map_positions", "frame_data")
-        n_frames, _, n_skipped = self._native.add_points(
-            samples, as_real(dt, "dt"), pixels=rows, n_threads=as_threads(n_threads)
-        )
-        self._note(n_skipped, None if positions is None else self._native.frame_moments(samples, positions))
+            self._check_positions(positions, samples["map_indices"])
+        threads = as_threads(n_threads)
+        added = self._native.add_points(samples, as_real(dt, "dt"), pixels=rows, n_threads=threads)
+        n_frames, _, n_skipped = added
+        moments = None
+        if positions is not None:
+            moments = self._native.sample_moments(samples, positions, added, pixels=rows, n_threads=threads)
+        self._note(n_skipped, moments)
         return n_frames
+
+    def _check_positions(self, positions: npt.NDArray[np.float64], indices: npt.NDArray[np.int64]) -> None:
+        """Complain about positions that are not those that were rounded to the indices."""
+        if indices.ndim != _N_AXES or indices.shape[2] != 1 or indices.shape[:2] != positions.shape:
+            return
+        x, y = indices[..., 0]
+        is_inside = (x >= 0) & (x < self.shape[1]) & (y >= 0) & (y < self.shape[0])
+        frames = np.flatnonzero(is_inside)
+        off = np.abs(positions[:, frames] - indices[:, frames, 0]).max(axis=0, initial=0.0)
+        if (off > 1.0).any():
+            frame = int(frames[np.flatnonzero(off > 1.0)[0]])
+            found, index = positions[:, frame].tolist(), indices[:, frame, 0].tolist()
+            msg = (
+                f"`map_positions` of frame {frame} is {found}, and its map index {index}; expected the map index "
+                "before it was rounded, in cells"
+            )
+            raise ParameterError(msg)
 
     def accumulate(
         self,
@@ -197,16 +221,21 @@ class StackSamples(StackPlanes):
             raise ParameterError(msg)
         pairs = list(zip(rows, range(len(rows)), strict=True))
         self._native.combine(source._native, pairs, weight, n_threads=as_threads(n))  # noqa: SLF001 - our own
-        # Moments are those of the samples of all maps: adding them twice for two halves of the maps would not be wrong
-        # in their ratios, which are all that counts.
-        self._note(0, source.moments * (1.0 if weight is None else weight))
+        self._note(0, source._moments, pairs, 1.0 if weight is None else weight)  # noqa: SLF001 - our own
 
-    def _note(self, n_skipped: int, moments: npt.NDArray[np.float64] | None = None) -> None:
-        """Add to what is kept for all maps together."""
+    def _note(
+        self,
+        n_skipped: int,
+        moments: _native.SampleMoments | None = None,
+        pairs: list[tuple[int, int]] | None = None,
+        weight: float = 1.0,
+    ) -> None:
+        """Add to what is kept for all maps together; the moments are of as many maps, or of those of the pairs."""
         with _NOTING:
             self.n_skipped += n_skipped
             if moments is not None:
-                self._moments += moments.reshape(self._moments.shape)
+                all_of_them = [(row, row) for row in range(self.n_pixels)]
+                self._moments = self._moments.merged(moments, all_of_them if pairs is None else pairs, weight)
 
     def merge_accumulate(
         self, other: StackPlanes, *, pixels: npt.ArrayLike | None = None, n_threads: int | None = None

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pixtrace._arrays import check_shape
 from pixtrace.exceptions import DtypeError, ParameterError, ShapeError
+from pixtrace.scan.sample_moments import SampleMoments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +29,6 @@ CONTENTS = ("given", "sums", "means")
 MAP_RECORDS = ("smoothing_fwhm", "filter_fwhm", "correcting_fwhm", "filter_blanking", "noise_rescale")
 
 _MAPS_NDIM = 3
-_N_MOMENTS = 6
 
 
 class MapPlanes(Protocol):
@@ -84,7 +84,7 @@ class StackLike(MapPlanes, Protocol):
         ...
 
     @property
-    def moments(self) -> npt.NDArray[np.float64]:
+    def sample_moments(self) -> SampleMoments:
         """Where in the cells the samples stand."""
         ...
 
@@ -123,8 +123,8 @@ class PixelMapState:
         1 = DISCARD, 2 = MASK.
     base : ndarray of float64, shape (n_pixels, n_y, n_x), or None
         Maps of the previous round, NaN where there is none; None if there are none at all.
-    moments : ndarray of float64, shape (6, n_y, n_x), or None
-        Sums over the samples of each cell of weight, w x, w y, w xx, w xy, w yy about the cell's centre, in cells.
+    moments : SampleMoments or None
+        Where in their cells the samples of each map stand; None: nothing is known.
     content : tuple of {"given", "sums", "means"}
         What the numbers of each map are.
     smoothing_fwhm, filter_fwhm, correcting_fwhm, filter_blanking, noise_rescale : ndarray of float64 or None
@@ -168,7 +168,7 @@ class PixelMapState:
     exposure: npt.NDArray[np.float64]
     flag: npt.NDArray[np.uint8]
     base: npt.NDArray[np.float64] | None = None
-    moments: npt.NDArray[np.float64] | None = None
+    moments: SampleMoments | None = None
     content: tuple[str, ...] = ()
     smoothing_fwhm: npt.NDArray[np.float64] | None = None
     filter_fwhm: npt.NDArray[np.float64] | None = None
@@ -194,7 +194,11 @@ class PixelMapState:
         shape = self.data.shape
         for name, dtype in (("data", "f8"), ("weight", "f8"), ("exposure", "f8"), ("flag", "u1"), ("base", "f8")):
             self._check(name, shape, dtype)
-        self._check("moments", (_N_MOMENTS, *shape[1:]), "f8")
+        if self.moments is not None:
+            found = (self.moments.n_pixels, *self.moments.sums.shape[2:])
+            if found != shape:
+                msg = f"`moments` are of maps of shape {found}; expected {shape}, that of `data`"
+                raise ShapeError(msg)
         object.__setattr__(self, "pixel_ids", np.asarray(self.pixel_ids).astype(np.int64, casting="same_kind"))
         for name in ("pixel_ids", *MAP_RECORDS):
             self._check(name, shape[:1], "i8" if name == "pixel_ids" else "f8")
@@ -246,6 +250,7 @@ class PixelMapState:
         PixelMapState
             The state.
         """
+        moments = stack.sample_moments
         records: dict[str, Any] = {name: np.asarray(getattr(stack, name), dtype=np.float64) for name in MAP_RECORDS}
         return cls(
             pixel_ids=np.asarray(stack.pixel_ids, dtype=np.int64),
@@ -256,7 +261,7 @@ class PixelMapState:
             exposure=stack.exposure,
             flag=stack.flag,
             base=stack.base,
-            moments=stack.moments,
+            moments=moments if len(moments.sums) else None,
             content=tuple(stack.content),
             n_skipped=int(stack.n_skipped),
             **records,
@@ -288,7 +293,8 @@ class PixelMapState:
             base[...] = np.nan
         elif not np.shares_memory(self.base, base):
             base[...] = self.base
-        stack.moments[...] = 0.0 if self.moments is None else self.moments
+        moments = self.moments
+        stack.sample_moments = SampleMoments.unknown(*self.data.shape) if moments is None else moments
         for word in CONTENTS:
             maps = [number for number, found in enumerate(self.content) if found == word]
             if maps:

@@ -8,6 +8,7 @@ mod evaluate;
 mod fit;
 mod maps;
 mod model;
+mod moments;
 mod oversample;
 mod planes;
 mod record;
@@ -36,6 +37,8 @@ mod _native {
     use crate::fit::{fit_all_regions, fit_region, rescale};
     #[pymodule_export]
     use crate::model::PyTraceModel;
+    #[pymodule_export]
+    use crate::moments::PySampleMoments;
     #[pymodule_export]
     use crate::oversample::{linear_oversample, oversample, trace_image};
     #[pymodule_export]

@@ -1,14 +1,12 @@
 //! Timestreams into maps, and maps out of timestreams.
 
-use ndarray::{Array2, ArrayView2, Axis};
 use numpy::{
     Element, IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2,
     PyReadonlyArray3, PyReadwriteArray2,
 };
 use pixtrace::numeric::Real;
 use pixtrace::scan::{
-    self, Added, CellMoments, DependentsInput, Flags, Grid, OtherMaps, Samples, SyncInput,
-    WeightedSamples,
+    self, Added, DependentsInput, Flags, OtherMaps, Samples, SyncInput, WeightedSamples,
 };
 use pixtrace::{Control, Error};
 use pyo3::prelude::*;
@@ -43,7 +41,7 @@ pub(crate) struct SampleArguments<'py> {
 }
 
 /// Something that is done with samples of any types.
-trait SampleJob<R> {
+pub(crate) trait SampleJob<R> {
     fn work<T: Real + Element, F: Flags + Element>(
         &mut self,
         samples: &Samples<'_, T, F>,
@@ -52,7 +50,7 @@ trait SampleJob<R> {
 }
 
 impl SampleArguments<'_> {
-    fn run<R: Send>(
+    pub(crate) fn run<R: Send>(
         &self,
         py: Python<'_>,
         settings: &Settings<'_>,
@@ -99,23 +97,6 @@ impl SampleJob<Added> for AddPoints<'_> {
         control: &Control,
     ) -> Result<Added, Error> {
         self.maps.add_points(samples, self.pixels, self.dt, control)
-    }
-}
-
-struct FrameMoments<'a> {
-    grid: Grid,
-    positions: ArrayView2<'a, f64>,
-}
-
-impl SampleJob<CellMoments> for FrameMoments<'_> {
-    fn work<T: Real + Element, F: Flags + Element>(
-        &mut self,
-        samples: &Samples<'_, T, F>,
-        _: &Control,
-    ) -> Result<CellMoments, Error> {
-        let mut moments = CellMoments::new(&self.grid);
-        moments.add_frames(&self.grid, samples, self.positions)?;
-        Ok(moments)
     }
 }
 
@@ -237,25 +218,6 @@ impl PyMapStack {
         let settings = Settings { n_threads, progress: None };
         let added = samples.run(py, &settings, &mut job)?;
         Ok((added.n_frames, added.n_samples, added.n_skipped))
-    }
-
-    /// Moments of the frames in their cells, `(6, n_cells)`.
-    fn frame_moments<'py>(
-        &self,
-        py: Python<'py>,
-        samples: SampleArguments<'py>,
-        map_positions: PyReadonlyArray2<'py, f64>,
-    ) -> BoundaryResult<Bound<'py, PyArray2<f64>>> {
-        let mut job = FrameMoments { grid: self.grid, positions: map_positions.as_array() };
-        let settings = Settings { n_threads: Some(1), progress: None };
-        let moments = samples.run(py, &settings, &mut job)?;
-        let mut planes = Array2::zeros((6, self.grid.n_cells()));
-        for (cell, mut column) in planes.axis_iter_mut(Axis(1)).enumerate() {
-            let ([x, y], [xx, xy, yy]) = (moments.first[cell], moments.second[cell]);
-            let sums = [moments.weight[cell], x, y, xx, xy, yy];
-            column.iter_mut().zip(sums).for_each(|(to, from)| *to = from);
-        }
-        Ok(planes.into_pyarray(py))
     }
 
     /// Adds samples with gains and weights of their own; returns the numbers of samples used and skipped.

@@ -1,14 +1,15 @@
 //! Sources found in maps.
 
 use ndarray::{Array1, Array2, Array3};
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray2};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3};
 use pixtrace::scan::{BeamShape, GaussianFit, GaussianFitParams, PeakMethod, PeakParams, gaussian};
 use pyo3::prelude::*;
 
 use crate::error::{BoundaryError, BoundaryResult, ParameterError};
 use crate::maps::as_sign;
+use crate::moments::PySampleMoments;
 use crate::run::{Settings, run};
-use crate::stack::{PyMapStack, moments};
+use crate::stack::PyMapStack;
 
 /// Numbers of maps, `None` for all.
 type Pixels = Option<Vec<usize>>;
@@ -67,22 +68,22 @@ pub(crate) type Fits<'py> = (
 #[pymethods]
 impl PyMapStack {
     /// Fits a Gaussian to each map.
-    #[pyo3(signature = (arguments, moment_planes, *, pixels, n_threads, progress))]
+    #[pyo3(signature = (arguments, moments, *, pixels, n_threads, progress))]
     fn fit_gaussians<'py>(
         &self,
         py: Python<'py>,
         arguments: GaussianArguments,
-        moment_planes: Option<PyReadonlyArray2<'py, f64>>,
+        moments: Option<Bound<'py, PySampleMoments>>,
         pixels: Pixels,
         n_threads: Option<usize>,
         progress: Option<Bound<'py, PyAny>>,
     ) -> BoundaryResult<Fits<'py>> {
         let params = arguments.into_params()?;
-        let moments = moment_planes.as_ref().map(moments);
+        let moments = moments.as_ref().map(|moments| &moments.get().0);
         let mut held = self.hold(py)?;
         let maps = held.maps()?;
         let fits = run(py, &Settings { n_threads, progress }, |control| {
-            maps.fit_gaussians(moments.as_ref(), &params, pixels.as_deref(), control)
+            maps.fit_gaussians(moments, &params, pixels.as_deref(), control)
         })?;
         Ok(columns(py, &fits))
     }

@@ -2,10 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use numpy::{
-    PyArray1, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray3,
-};
-use pixtrace::scan::{CellMoments, Content, Grid, MapRecord, MapsMut};
+use numpy::{PyArray1, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadwriteArray3};
+use pixtrace::scan::{Content, Grid, MapRecord, MapsMut};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 
@@ -173,16 +171,5 @@ impl<'py> FromPyObject<'_, 'py> for RecordField {
             "noise_rescale" => Ok(Self::NoiseRescale),
             other => Err(ParameterError::new_err(format!("a map has no record of {other}"))),
         }
-    }
-}
-
-/// Moments of the samples in each cell, from six planes laid out as `(6, n_cells)`.
-pub(crate) fn moments(planes: &PyReadonlyArray2<'_, f64>) -> CellMoments {
-    let planes = planes.as_array();
-    let column = |cell: usize| planes.column(cell);
-    CellMoments {
-        weight: planes.row(0).to_vec(),
-        first: (0..planes.ncols()).map(|c| [column(c)[1], column(c)[2]]).collect(),
-        second: (0..planes.ncols()).map(|c| [column(c)[3], column(c)[4], column(c)[5]]).collect(),
     }
 }

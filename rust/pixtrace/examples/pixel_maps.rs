@@ -3,9 +3,7 @@
 //! `cargo run --release --example pixel_maps`
 
 use ndarray::{Array1, Array2, Array3};
-use pixtrace::scan::{
-    CellMoments, GaussianFitParams, Grid, MapStack, Samples, gaussian::parameter,
-};
+use pixtrace::scan::{GaussianFitParams, Grid, MapStack, Samples, gaussian::parameter};
 
 const N_FRAMES: usize = 40_000;
 const N_PIXELS: usize = 100;
@@ -54,8 +52,7 @@ fn main() -> Result<(), pixtrace::Error> {
     let control = pixtrace::Control::default();
     let mut stack = MapStack::new(N_PIXELS, grid);
     let added = stack.maps_mut().add_points(&samples, None, 0.005, &control)?;
-    let mut moments = CellMoments::new(&grid);
-    moments.add_frames(&grid, &samples, positions.view())?;
+    let moments = stack.maps().sample_moments(&samples, None, positions.view(), added, &control)?;
     stack.maps_mut().end_accumulation(None, &control)?;
     let params = GaussianFitParams { beam_fwhm: Some(FWHM), ..GaussianFitParams::default() };
     let fits = stack.maps().fit_gaussians(Some(&moments), &params, None, &control)?;

@@ -6,7 +6,9 @@
 use pixtrace::Control;
 use pixtrace::numeric::cholesky::Cholesky;
 use pixtrace::scan::gaussian::{flags, parameter};
-use pixtrace::scan::{BeamShape, CellMoments, GaussianFit, GaussianFitParams, Grid, MapStack};
+use pixtrace::scan::{
+    BeamShape, CellMoments, GaussianFit, GaussianFitParams, Grid, MapStack, SampleMoments,
+};
 
 /// A generator of its own (`SplitMix64`), so that the test is the same everywhere.
 struct Random(u64);
@@ -270,12 +272,12 @@ fn binned(n: usize, shape: [f64; 3], fwhm_in_cells: f64, [rows, samples]: [i32; 
         truths.push(truth);
         bounds.push(bound);
     }
-    Binned { stack, moments, truths, bounds }
+    Binned { stack, moments: SampleMoments::shared(moments, n), truths, bounds }
 }
 
 struct Binned {
     stack: MapStack,
-    moments: CellMoments,
+    moments: SampleMoments,
     truths: Vec<Truth>,
     bounds: Vec<[f64; 2]>,
 }
@@ -410,8 +412,9 @@ fn parameters_without_sense_are_refused() {
     ] {
         assert!(fit(&bad, None).is_err(), "{bad:?}");
     }
-    let other = CellMoments::new(&Grid::new([2, 2], [1.0; 2], [0.0; 2]).unwrap());
-    assert!(stack.maps().fit_gaussians(Some(&other), &good, None, &control).is_err());
+    for other in [SampleMoments::new(2, 4), SampleMoments::new(1, grid().n_cells())] {
+        assert!(stack.maps().fit_gaussians(Some(&other), &good, None, &control).is_err());
+    }
     control.cancel();
     assert_eq!(fit(&good, None), Err(pixtrace::Error::Cancelled));
 }

@@ -238,6 +238,38 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn every_map_knows_where_its_own_samples_stand(stream in streams(true), seed in any::<u64>()) {
+        prop_assume!(stream.indices.dim().2 == 1);
+        let mut random = Random(seed);
+        let n = stream.data.nrows();
+        let within = Array2::from_shape_simple_fn((2, n), || random.uniform() - 0.5);
+        let positions = stream.indices.slice(s![.., .., 0]).mapv(|i| i as f64) + &within;
+        let (stack, added) = stream.maps();
+        let samples = stream.samples(stream.data.view(), stream.flags.view());
+        let control = Control::default();
+        let moments =
+            stack.maps().sample_moments(&samples, None, positions.view(), added, &control).unwrap();
+        // With data of its own for each sample, the mean of x is what the map says.
+        let x = Array2::from_shape_fn(stream.data.dim(), |(f, c)| {
+            let value = within[[0, f]] * stream.frame_gains[f] * stream.source_gains[c];
+            if stream.data[[f, c]].is_finite() { value } else { f64::NAN }
+        });
+        let mut means = MapStack::new(stack.records().len(), stream.grid);
+        let samples = stream.samples(x.view(), stream.flags.view());
+        means.maps_mut().add_points(&samples, None, 1.0, &control).unwrap();
+        means.maps_mut().end_accumulation(None, &control).unwrap();
+        for ((map, iy, ix), mean) in means.data().indexed_iter() {
+            let cell = iy * means.data().dim().2 + ix;
+            if means.weight()[[map, iy, ix]] > 0.0 {
+                let found = moments.scatter(map, cell).mean[0];
+                prop_assert!((found - mean).abs() < 1e-5, "{map} {cell}: {found} {mean}");
+            }
+        }
+    }
+}
+
 /// More than a tile of cells and of channels, with gaps between those that are listed.
 #[test]
 fn many_channels_and_cells() {

@@ -35,6 +35,18 @@ impl CellMoments {
         Self { weight: vec![0.0; n], first: vec![[0.0; 2]; n], second: vec![[0.0; 3]; n] }
     }
 
+    /// Adds other sums, times a factor.
+    pub(super) fn add_times(&mut self, other: &Self, factor: f64) {
+        let add = |sums: &mut [f64], terms: &[f64]| {
+            for (sum, term) in sums.iter_mut().zip(terms) {
+                *sum += factor * term;
+            }
+        };
+        add(&mut self.weight, &other.weight);
+        add(self.first.as_flattened_mut(), other.first.as_flattened());
+        add(self.second.as_flattened_mut(), other.second.as_flattened());
+    }
+
     /// Adds one sample to a cell: `[x, y]` is its position about the centre of the cell, in cells.
     pub fn add(&mut self, cell: usize, weight: f64, [x, y]: [f64; 2]) {
         self.weight[cell] += weight;
@@ -48,12 +60,40 @@ impl CellMoments {
     /// Mean position and scatter in a cell; the centre without scatter, where nothing is known.
     #[must_use]
     pub fn scatter(&self, cell: usize) -> CellScatter {
-        let w = self.weight[cell];
+        let mut sums = CellSums::default();
+        sums.add(1.0, self.weight[cell], self.first[cell], self.second[cell]);
+        sums.scatter()
+    }
+}
+
+/// The sums of one cell.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct CellSums {
+    pub(super) weight: f64,
+    first: [f64; 2],
+    second: [f64; 3],
+}
+
+impl CellSums {
+    /// Adds other sums, times a factor.
+    pub(super) fn add(&mut self, factor: f64, weight: f64, first: [f64; 2], second: [f64; 3]) {
+        self.weight += factor * weight;
+        for (sum, term) in self.first.iter_mut().zip(first) {
+            *sum += factor * term;
+        }
+        for (sum, term) in self.second.iter_mut().zip(second) {
+            *sum += factor * term;
+        }
+    }
+
+    /// Mean position and scatter; the centre without scatter, if there is no weight.
+    pub(super) fn scatter(&self) -> CellScatter {
+        let w = self.weight;
         if w.is_nan() || w <= 0.0 {
             return CellScatter::default();
         }
-        let mean = self.first[cell].map(|sum| sum / w);
-        let [xx, xy, yy] = self.second[cell].map(|sum| sum / w);
+        let mean = self.first.map(|sum| sum / w);
+        let [xx, xy, yy] = self.second.map(|sum| sum / w);
         let covariance = [
             (xx - mean[0] * mean[0]).max(0.0),
             xy - mean[0] * mean[1],

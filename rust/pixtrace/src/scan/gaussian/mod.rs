@@ -1,6 +1,6 @@
 //! An elliptical Gaussian on a constant level, fitted to each map by weighted least squares.
 //!
-//! Every valid cell counts with its weight, and holes are left out. Where [`CellMoments`] are given, the model is that of
+//! Every valid cell counts with its weight, and holes are left out. Where [`SampleMoments`] are given, the model is that of
 //! the samples in the cell, to second order in their scatter: binning then costs the position nothing. Cells to which the
 //! beam does not reach are only compared with the level, which takes three sums over them.
 
@@ -21,7 +21,7 @@ pub use self::stream::{StreamInput, fit_streams};
 use self::run::fit_one;
 use self::sky::Cells;
 use self::start::Scratch;
-use super::moments::CellMoments;
+use super::sample_moments::SampleMoments;
 use super::sign::Sign;
 use super::stack::MapsMut;
 use super::view::Maps;
@@ -195,17 +195,22 @@ impl Maps<'_> {
     /// or the starts do not go with the maps, [`Error::Index`] if there is no such map, [`Error::Cancelled`].
     pub fn fit_gaussians(
         &self,
-        moments: Option<&CellMoments>,
+        moments: Option<&SampleMoments>,
         params: &GaussianFitParams,
         pixels: Option<&[usize]>,
         control: &Control,
     ) -> Result<Vec<GaussianFit>, Error> {
         params.check()?;
         let pixels = self.chosen(pixels)?;
-        let n_cells = self.grid().n_cells();
-        if let Some(moments) = moments.filter(|moments| moments.weight.len() != n_cells) {
-            let (name, found) = ("moments", moments.weight.len());
-            return Err(Error::LengthMismatch { name, found, expected: n_cells });
+        if let Some(moments) = moments {
+            let name = "moments";
+            for (found, expected) in
+                [(moments.n_cells(), self.grid().n_cells()), (moments.n_maps(), self.n_pixels())]
+            {
+                if found != expected {
+                    return Err(Error::LengthMismatch { name, found, expected });
+                }
+            }
         }
         if let Some(starts) = params.starts.as_ref().filter(|s| s.len() != pixels.len()) {
             let (found, expected) = (starts.len(), pixels.len());
@@ -220,7 +225,7 @@ impl Maps<'_> {
                 let map = self.map(pixel);
                 let fit = map.map_or_else(
                     || GaussianFit::failed(flags::NO_DATA, 0),
-                    |map| fit_one(map, &cells, start, params, scratch),
+                    |map| fit_one(map, &cells, pixel, start, params, scratch),
                 );
                 control.advance(1);
                 Ok(fit)
@@ -236,7 +241,7 @@ impl MapsMut<'_> {
     /// Those of [`Maps::fit_gaussians`].
     pub fn fit_gaussians(
         &self,
-        moments: Option<&CellMoments>,
+        moments: Option<&SampleMoments>,
         params: &GaussianFitParams,
         pixels: Option<&[usize]>,
         control: &Control,

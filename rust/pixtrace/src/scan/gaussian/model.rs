@@ -111,7 +111,7 @@ impl<'a> GaussianProblem<'a> {
         let significance = p[AMPLITUDE].abs() * self.sky.highest_weight.sqrt();
         let radius = (2.0 * (significance / NEGLIGIBLE).max(1.0).ln()).sqrt();
         // The mean position of the samples may lie half a cell from its centre.
-        let half_cell = if self.sky.cells.points.is_some() { 0.5 } else { 0.0 };
+        let half_cell = if self.sky.cells.has_scatter() { 0.5 } else { 0.0 };
         radius.clamp(NEAREST, FARTHEST) + half_cell * self.cells_across(p)
     }
 
@@ -196,11 +196,7 @@ impl Gathered<'_> {
         }
         self.n += 1;
         let Some(chunk) = self.chunks.last_mut() else { return };
-        let n_x = sky.cells.grid.shape()[1];
-        let centre = || sky.cells.grid.offset_of([(cell % n_x) as f64, (cell / n_x) as f64]);
-        let point = sky.cells.points.as_ref().map(|points| points[cell]);
-        let Point { mean: [x, y], scatter } =
-            point.unwrap_or_else(|| Point { mean: centre(), scatter: [0.0; 3] });
+        let Point { mean: [x, y], scatter } = sky.cells.point(sky.map, cell);
         (chunk.x[lane], chunk.y[lane]) = (x, y);
         chunk.value[lane] = sky.value[cell] - sky.reference_level;
         chunk.weight[lane] = sky.weight[cell];
@@ -286,7 +282,7 @@ fn dot(a: &[f64; CHUNK], b: &[f64; CHUNK]) -> f64 {
 
 impl Problem<N> for GaussianProblem<'_> {
     fn normal(&mut self, p: &Parameters) -> Option<Normal<N>> {
-        normal(p, &self.near, self.sky.cells.points.is_some(), self.far, &self.bounds)
+        normal(p, &self.near, self.sky.cells.has_scatter(), self.far, &self.bounds)
     }
 
     fn moved(&mut self, p: &Parameters) -> Option<Normal<N>> {
@@ -341,7 +337,7 @@ mod tests {
             let weight: Vec<f64> =
                 (0..grid.n_cells()).map(|cell| (wave(cell, 0.7) + 0.6).max(0.0)).collect();
             let sky = Sky {
-                cells: &cells, value: &value, weight: &weight,
+                cells: &cells, map: 0, value: &value, weight: &weight,
                 reference_level: 0.0, highest_weight: 1.6,
             };
             let inverse = (FWHM / fwhm).powi(2);

@@ -17,13 +17,14 @@ const NARROWEST: f64 = 0.15;
 /// One map, from the search for the source to the report.
 pub(super) fn fit_one(
     map: MapRef<'_>,
-    cells: &Cells,
+    cells: &Cells<'_>,
+    number: usize,
     start: Option<[f64; 2]>,
     params: &GaussianFitParams,
     scratch: &mut Scratch,
 ) -> GaussianFit {
     let beam_fwhm = params.beam_fwhm.unwrap_or(5.0 * cell_size(map.grid));
-    let Some(prepared) = scratch.prepare(map, cells, beam_fwhm, start, params) else {
+    let Some(prepared) = scratch.prepare(map, cells, number, beam_fwhm, start, params) else {
         return GaussianFit::failed(flags::NO_DATA, 0);
     };
     let (sky, n_cells) = (&prepared.sky, prepared.n_cells);

@@ -1,7 +1,7 @@
 //! What a fit sees: positions, values and weights of cells, and how far it may go.
 
 use super::beam::{N, Parameters, eigenvalues};
-use crate::scan::{CellMoments, Grid};
+use crate::scan::{CellScatter, Grid, SampleMoments};
 
 /// Where the samples of one cell stand, offset and scatter in the unit of the grid.
 #[derive(Clone, Copy, Debug)]
@@ -12,33 +12,54 @@ pub(super) struct Point {
 
 /// Positions of the cells of all maps.
 #[derive(Debug)]
-pub(super) struct Cells {
+pub(super) struct Cells<'a> {
     pub(super) grid: Grid,
-    pub(super) points: Option<Vec<Point>>,
+    moments: Option<&'a SampleMoments>,
+    /// Those of a map that misses nothing, if there is one layer of moments: no factor of a map matters then.
+    shared: Option<Vec<Point>>,
 }
 
-impl Cells {
-    pub(super) fn new(grid: &Grid, moments: Option<&CellMoments>) -> Self {
-        let [x, y] = grid.resolution();
-        let n_x = grid.shape()[1];
-        let points = moments.map(|moments| {
-            let point = |cell: usize| {
-                let samples = moments.scatter(cell);
-                let index = [(cell % n_x) as f64, (cell / n_x) as f64];
-                let mean = grid.offset_of([0, 1].map(|i| index[i] + samples.mean[i]));
-                let [xx, xy, yy] = samples.covariance;
-                Point { mean, scatter: [xx * x * x, xy * x * y, yy * y * y] }
-            };
-            (0..grid.n_cells()).map(point).collect()
+impl<'a> Cells<'a> {
+    pub(super) fn new(grid: &Grid, moments: Option<&'a SampleMoments>) -> Self {
+        let shared = moments.and_then(|moments| {
+            let [layer] = moments.layers() else { return None };
+            let point = |cell| point(grid, cell, layer.moments.scatter(cell));
+            Some((0..grid.n_cells()).map(point).collect())
         });
-        Self { grid: *grid, points }
+        Self { grid: *grid, moments, shared }
     }
+
+    /// Tells whether samples are known to scatter in their cells.
+    pub(super) fn has_scatter(&self) -> bool {
+        self.moments.is_some()
+    }
+
+    /// Where the samples of a map stand that fell on a cell.
+    pub(super) fn point(&self, map: usize, cell: usize) -> Point {
+        let Some(moments) = self.moments else {
+            return point(&self.grid, cell, CellScatter::default());
+        };
+        match &self.shared {
+            Some(shared) if moments.is_complete(map, cell) => shared[cell],
+            _ => point(&self.grid, cell, moments.scatter(map, cell)),
+        }
+    }
+}
+
+fn point(grid: &Grid, cell: usize, samples: CellScatter) -> Point {
+    let ([x, y], n_x) = (grid.resolution(), grid.shape()[1]);
+    let index = [(cell % n_x) as f64, (cell / n_x) as f64];
+    let mean = grid.offset_of([0, 1].map(|i| index[i] + samples.mean[i]));
+    let [xx, xy, yy] = samples.covariance;
+    Point { mean, scatter: [xx * x * x, xy * x * y, yy * y * y] }
 }
 
 /// One map as the fit sees it: no weight where there is no data.
 #[derive(Debug)]
 pub(super) struct Sky<'a> {
-    pub(super) cells: &'a Cells,
+    pub(super) cells: &'a Cells<'a>,
+    /// Number of the map.
+    pub(super) map: usize,
     /// Anything finite where the weight is zero.
     pub(super) value: &'a [f64],
     pub(super) weight: &'a [f64],

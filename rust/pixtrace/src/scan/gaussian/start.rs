@@ -33,7 +33,8 @@ impl Scratch {
     pub(super) fn prepare<'a>(
         &'a mut self,
         map: MapRef<'_>,
-        cells: &'a Cells,
+        cells: &'a Cells<'a>,
+        number: usize,
         beam_fwhm: f64,
         start: Option<[f64; 2]>,
         params: &GaussianFitParams,
@@ -61,6 +62,7 @@ impl Scratch {
         }
         let sky = Sky {
             cells,
+            map: number,
             value: &self.value,
             weight: &self.weight,
             reference_level,
@@ -70,7 +72,7 @@ impl Scratch {
     }
 
     /// Sums of weight times value about the level, and of weight, over blocks of a third of the beam.
-    fn add_up_blocks(&mut self, cells: &Cells, beam_fwhm: f64, level: f64) {
+    fn add_up_blocks(&mut self, cells: &Cells<'_>, beam_fwhm: f64, level: f64) {
         let n_x = cells.grid.shape()[1];
         let (side, [b_x, b_y]) = blocks(cells, beam_fwhm);
         self.blocks.clear();
@@ -99,7 +101,7 @@ impl Scratch {
     /// Centre of the square of about one beam, three by three blocks, over which the weighted mean is most significant.
     fn brightest(
         &mut self,
-        cells: &Cells,
+        cells: &Cells<'_>,
         beam_fwhm: f64,
         highest_weight: f64,
         sign: Sign,
@@ -146,7 +148,7 @@ impl Scratch {
     }
 
     /// Takes the weight from cells farther away than `radius`; returns how many are left.
-    fn leave_out_beyond(&mut self, cells: &Cells, centre: [f64; 2], radius: f64) -> usize {
+    fn leave_out_beyond(&mut self, cells: &Cells<'_>, centre: [f64; 2], radius: f64) -> usize {
         let n_x = cells.grid.shape()[1];
         let mut n = 0;
         for (cell, weight) in self.weight.iter_mut().enumerate() {
@@ -168,7 +170,7 @@ fn square(triples: &[[f64; 2]]) -> [f64; 2] {
 }
 
 /// Sides of a block in cells, and how many blocks there are, `[x, y]` both.
-fn blocks(cells: &Cells, beam_fwhm: f64) -> ([usize; 2], [usize; 2]) {
+fn blocks(cells: &Cells<'_>, beam_fwhm: f64) -> ([usize; 2], [usize; 2]) {
     let ([n_y, n_x], resolution) = (cells.grid.shape(), cells.grid.resolution());
     let side = resolution.map(|cell| ((beam_fwhm / cell / 3.0).round() as usize).max(1));
     (side, [n_x.div_ceil(side[0]), n_y.div_ceil(side[1])])
