@@ -56,13 +56,14 @@ class Pulls:
 
 def adequate(case: Case, model: TraceModel) -> npt.NDArray[np.bool_]:
     """Return where the model is adequate, by the native pixels of a case."""
-    found = np.zeros(case["region_map"].shape, dtype=np.bool_)
+    labels = case["region_map"]
+    found: npt.NDArray[np.bool_] = np.zeros_like(labels, dtype=np.bool_)
     for label in model:
         record = model.record(label)
         if record is not None:
-            columns = np.zeros(found.shape[1], dtype=np.bool_)
+            columns = np.zeros(labels.shape[1], dtype=np.bool_)
             columns[record.columns] = record.is_adequate
-            found |= (case["region_map"] == label) & columns
+            found |= (labels == label) & columns
     return found
 
 
