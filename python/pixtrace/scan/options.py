@@ -212,6 +212,13 @@ OPTIONS: dict[str, Option] = {
         _switch("clean.common", "remove what all channels have in common", on=True),
         _switch("clean.groups", "remove what the channels of a group (readout column) have in common", on=True),
         Option("clean.noise", "numbers", (0.2, 4.0), "least and most noise of good channels [median]", above=0.0),
+        Option(
+            "source.model",
+            "text",
+            "gaussian",
+            "what is taken out before cleaning: the Gaussian fitted to a pixel's map, or its map near the source",
+            choices=("gaussian", "map"),
+        ),
         Option("source.diameter", "number", None, "diameter of a planet's disc, taken out of the beam [arcsec]"),
         Option(
             "source.flux", "number", None, "flux of the source [Jy]; sensitivities are given in Jy s^0.5", above=0.0

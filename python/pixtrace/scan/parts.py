@@ -19,7 +19,7 @@ from pixtrace.scan.flags import ChannelFlag, FrameFlag
 from pixtrace.scan.pieces import available_memory, cut_frames
 from pixtrace.scan.products import scratch_room
 from pixtrace.scan.signals import Window, fill_windows
-from pixtrace.scan.source_signal import SourceSignal
+from pixtrace.scan.source_signal import MapSignal, SourceSignal
 
 if TYPE_CHECKING:
     import os
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from pixtrace.scan.beam_shape import Stamps
     from pixtrace.scan.cleaning import CleaningParams
     from pixtrace.scan.fits import PixelFits
     from pixtrace.scan.frames import Frames
@@ -63,6 +64,8 @@ class Part:
         Those that can see a source and are not dead, by their places in the scan.
     misfit : float
         Part of the source by which it differs from the Gaussians that were fitted in the round before.
+    stamps : Stamps or None
+        The source in the maps of the round before, if it is to be subtracted as it is there.
     """
 
     def __init__(self, scan: Scan, integration: Integration, workspace: Workspace) -> None:
@@ -80,6 +83,7 @@ class Part:
         self._last: Integration | None = None
         self.cut = cut_frames(integration, self.columns.size, np.nan, 1 << 62)
         self.misfit = 0.0
+        self.stamps: Stamps | None = None
 
     def fit_into(self, available: int, fwhm: float, scratch: Scratch | None) -> None:
         """Go through the frames in windows that fit into memory.
@@ -153,13 +157,14 @@ class Part:
         """Return what the channels of an integration saw of the source."""
         channels, frames = working.channels, working.frames
         fixed = bool(setting(self.scan.configuration, "source.fixedgains"))
-        return SourceSignal(
+        known = (
             fits,
             channels.fixed_index,
             np.asarray(plain(frames.get_focal_plane_offset(), "arcsec", "offset")),
             working.gain * frames.get_source_gain(),
             channels.get_source_gains(filter_corrected=False, fixed=fixed),
         )
+        return SourceSignal(*known) if self.stamps is None else MapSignal(*known, self.stamps)
 
     def cleaned(
         self,

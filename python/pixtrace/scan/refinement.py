@@ -15,7 +15,7 @@ from pixtrace.scan.gaussian_fits import PARAMETERS
 from pixtrace.scan.timestream_fit import fit_timestreams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import numpy.typing as npt
 
@@ -33,7 +33,13 @@ _FAR = 4.0  # robust standard deviations from the median: such a pixel is no par
 _APART = 10.0  # and such a one is not like the others at all
 
 
-def refine_fits(integrations: Iterable[Integration], fits: PixelFits, *, n_threads: int | None = None) -> PixelFits:
+def refine_fits(
+    integrations: Iterable[Integration],
+    fits: PixelFits,
+    *,
+    n_threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> PixelFits:
     """Fit the cleaned samples of each pixel, beginning with the fit of its map.
 
     Errors follow from the variances of the channels, and are then scaled by what the residuals say, see
@@ -48,6 +54,8 @@ def refine_fits(integrations: Iterable[Integration], fits: PixelFits, *, n_threa
         Fits of the maps of these frames.
     n_threads : int, optional
         Threads.
+    progress : callable, optional
+        Is told how many pixels have been fitted, and how many there are.
 
     Returns
     -------
@@ -55,8 +63,18 @@ def refine_fits(integrations: Iterable[Integration], fits: PixelFits, *, n_threa
         The refined fits; where the source was not found in the map, or the fit of the samples fails, that of the map.
     """
     scatter = np.full((len(fits), len(PARAMETERS)), np.nan)
+    n_done, n_pixels = 0, int(fits.is_found.sum())
+
+    def tell(done: int, _: int) -> None:
+        if progress is not None:
+            progress(n_done + done, n_pixels)
+
     for integration in integrations:
-        fits = _refine(integration, fits, scatter, n_threads)
+        columns = integration.channels.find_fixed_indices(fits.fixed_index)
+        some = np.flatnonzero(fits.is_found & (columns >= 0))
+        if some.size:
+            fits = _refine(integration, fits, scatter, (some, columns[some]), (n_threads, tell))
+        n_done += some.size
     scales = error_scales(scatter).T
     refined = np.isfinite(scatter).any(axis=1)
     changed = {
@@ -99,14 +117,15 @@ def error_scales(scatter: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _refine(
-    integration: Integration, fits: PixelFits, scatter: npt.NDArray[np.float64], n_threads: int | None
+    integration: Integration,
+    fits: PixelFits,
+    scatter: npt.NDArray[np.float64],
+    places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+    running: tuple[int | None, Callable[[int, int], None]],
 ) -> PixelFits:
-    """Refine the fits of the channels of an integration, and set what their residuals say of the errors."""
+    """Refine fits to channels of an integration, at some places in either, and set what residuals say of the errors."""
     frames, channels = integration.frames, integration.channels
-    columns = channels.find_fixed_indices(fits.fixed_index)
-    some = np.flatnonzero(fits.is_found & (columns >= 0))
-    if some.size == 0:
-        return fits
+    (some, columns), (n_threads, progress) = places, running
     values = (fits.x, fits.y, fits.peak, fits.fwhm_major, fits.fwhm_minor, np.nan_to_num(fits.angle), fits.level)
     fixed = bool(setting(integration.configuration, "source.fixedgains"))
     found = fit_timestreams(
@@ -117,13 +136,14 @@ def _refine(
         frames.relative_weight,
         access.usable_frames(frames),
         np.asarray(plain(frames.get_focal_plane_offset(), "arcsec", "offset")),
-        columns[some],
+        columns,
         channels.get_source_gains(filter_corrected=False, fixed=fixed),
-        channels.variance[columns[some]],
+        channels.variance[columns],
         np.column_stack([column[some] for column in values]),
         sign=str(setting(integration.configuration, "source.sign")),
         significance=float(setting(integration.configuration, "pointing.significance")),
         n_threads=n_threads,
+        progress=progress,
     )
     good = np.isfinite(found.amplitude)
     scatter[some[good]] = found.scatter[good]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pixtrace.exceptions import DataError
-from pixtrace.scan.beam_shape import misfit
+from pixtrace.scan.beam_shape import cut_stamps, misfit
 from pixtrace.scan.combination import pointing_between, without_strangers
 from pixtrace.scan.configuration import setting
 from pixtrace.scan.disc import fitted_width
@@ -32,8 +32,9 @@ __all__ = ["LoopState", "Progress", "RoundRecord", "compare_rounds", "run_rounds
 
 _log = logging.getLogger("pixtrace.scan")
 #: Standard errors by which a pixel may move to and fro between the same two places: a sample that is taken for a glitch
-#: in every other round does that to it.
-_SWING = 0.3
+#: in every other round does that to it. The middle is then no farther from either than a tenth of the error.
+_SWING = 0.2
+_AVERAGED = ("x", "y", "peak", "fwhm_major", "fwhm_minor", "level")
 _STUCK = 4  # rounds in which nothing changed
 _NEARLY_ALL = 0.95  # of the pixels that were found
 _SMALLEST_STEP = 1e-4  # of the FWHM, and of the amplitude: nobody asks for more
@@ -166,7 +167,7 @@ def _go_round(
         # It was interrupted after the last round: all that is missing are the maps of that round.
         say("rounds", len(state.records) - 1, len(state.records))
         last = LoopState(fits=list(state.before), shift=state.shift_before, misfit=state.misfit_before)
-        _round(model, parts, last, n_threads)
+        _round(model, parts, last, say, n_threads)
         say("rounds", len(state.records), len(state.records))
         return
     _, most = limits
@@ -175,11 +176,13 @@ def _go_round(
         say("rounds", number - 1, most)
         previous = list(state.fits)
         state.shift_before, state.misfit_before = state.shift.copy(), state.misfit
-        state.fits = _round(model, parts, state, n_threads)
+        state.fits = _round(model, parts, state, say, n_threads)
         if len(parts) > 1:
             for k in range(1, len(parts)):
                 moved = pointing_between(state.fits[k], state.fits[0])
                 state.shift[k] += moved
+                if (stamps := parts[k].stamps) is not None:
+                    parts[k].stamps = stamps.moved(-moved)
                 state.fits[k] = replace(state.fits[k], x=state.fits[k].x - moved[0], y=state.fits[k].y - moved[1])
         record, state.is_settled = compare_rounds(number, [previous, state.before], state.fits, model.configuration)
         state.before = previous
@@ -228,13 +231,19 @@ def _silent(stage: str, done: int, total: int) -> None:
     del stage, done, total
 
 
-def _round(model: PixelMap, parts: list[Part], state: LoopState, n_threads: int | None) -> list[PixelFits]:
+def _round(
+    model: PixelMap, parts: list[Part], state: LoopState, say: Progress, n_threads: int | None
+) -> list[PixelFits]:
     """Clean, map and fit all parts once, and note how much the source differs from a Gaussian."""
     model.clear_content()
     model.clear_process_brief()
     expected = expected_width(model)
     found: list[PixelFits] = []
     misfits: list[float] = []
+
+    def tell(done: int, total: int) -> None:
+        say("pixels fitted", done, total)
+
     alone = len(parts) == 1
     for k, part in enumerate(parts):
         own = model if alone else model.get_clean_local_copy()
@@ -249,9 +258,11 @@ def _round(model: PixelMap, parts: list[Part], state: LoopState, n_threads: int 
         own.process()
         fits = without_strangers(own.fit_pixels(), expected)
         if bool(setting(model.configuration, "rounds.timestream")):
-            fits = without_strangers(refine_fits(part.blocks(), fits, n_threads=n_threads), expected)
+            fits = without_strangers(refine_fits(part.blocks(), fits, n_threads=n_threads, progress=tell), expected)
         found.append(fits)
         misfits.append(misfit(own.need_block(), fits))
+        if setting(model.configuration, "source.model") == "map":
+            part.stamps = cut_stamps(own.need_block(), fits, float(setting(model.configuration, "rounds.blank")))
     if not alone:
         model.process()
     state.misfit = misfits
@@ -272,6 +283,8 @@ def compare_rounds(
 ) -> tuple[RoundRecord, bool]:
     """Mark the pixels that have not settled since the round before, and say how many have.
 
+    A pixel that goes to and fro between two places that are near each other is put in their middle.
+
     Parameters
     ----------
     number : int
@@ -279,7 +292,7 @@ def compare_rounds(
     rounds : list of two lists of PixelFits
         What the round before found in each part, and the one before that; empty lists where there was none.
     fits : list of PixelFits
-        What this round found; `FitFlag.UNSETTLED` is set or taken away.
+        What this round found; `FitFlag.UNSETTLED` is set or taken away, and values of pixels that go to and fro change.
     configuration : Configuration
         The options.
 
@@ -306,7 +319,11 @@ def compare_rounds(
             if earlier:
                 _, again, swing, growth_of_swing = _steps(now, earlier[k])
                 is_back = both & again & (swing <= limit_position) & (growth_of_swing <= limit_gain)
-                settled |= is_back & (step <= _SWING) & (growth <= _SWING)
+                swings = is_back & (step <= _SWING) & (growth <= _SWING) & ~settled
+                settled |= swings
+                for name in _AVERAGED:
+                    values, others = getattr(now, name), getattr(before, name)
+                    values[swings] = 0.5 * (values[swings] + others[at[swings]])
             steps.append(step[both])
             # A pixel that was found and is no more, or the other way round, has not settled either.
             lost = (at >= 0) & ~is_found

@@ -2,7 +2,7 @@
 
 A pixel map subtracted from the signals of its own pixel takes the noise in the map with it, and the steps between its
 cells. The Gaussian that was fitted to it has neither; what it leaves near the source is marked, so that nothing is
-learned about drifts from there.
+learned about drifts from there. `MapSignal` is the map itself; docs/beammap.md compares both.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pixtrace._arrays import FloatArray
+    from pixtrace.scan.beam_shape import Stamps
     from pixtrace.scan.fits import PixelFits
 
-__all__ = ["SourceSignal"]
+__all__ = ["MapSignal", "SourceSignal"]
 
 _PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 _SAMPLES = 1 << 18  # at a time: they stay in the cache
@@ -59,10 +60,11 @@ class SourceSignal:
         known = at >= 0
         known[known] &= fits.is_found[at[known]]
         self.columns = np.flatnonzero(known)
-        chosen = at[self.columns]
+        chosen = self._chosen = at[self.columns]
         self._offset, self._frame_gain = offset, frame_gain
         self._x, self._y = fits.x[chosen], fits.y[chosen]
-        self._height = fits.peak[chosen] * source_gain[self.columns]
+        self._source_gain = source_gain[self.columns]
+        self._height = fits.peak[chosen] * self._source_gain
         angle = np.deg2rad(np.nan_to_num(fits.angle[chosen], nan=0.0))
         major, minor = (_PER_SIGMA / width[chosen] for width in (fits.fwhm_major, fits.fwhm_minor))
         # (u, v) along the axes of the ellipse, in standard deviations.
@@ -151,3 +153,35 @@ class SourceSignal:
         frame, place = np.nonzero(marks[:, self.columns] & spike)
         small = np.abs(block[frame, self.columns[place]]) < limit[frame, place]
         marks[frame[small], self.columns[place[small]]] &= ~spike
+
+
+class MapSignal(SourceSignal):
+    """What some channels saw of a source, with the map of each pixel itself instead of the Gaussian.
+
+    Parameters
+    ----------
+    fits, fixed_index, offset, frame_gain, source_gain : object
+        As for `SourceSignal`; the Gaussians say which samples are on the source.
+    stamps : Stamps
+        The sources in the maps, in the order of `fits`.
+    """
+
+    def __init__(
+        self,
+        fits: PixelFits,
+        fixed_index: npt.NDArray[np.int64],
+        offset: npt.NDArray[np.float64],
+        frame_gain: npt.NDArray[np.float64],
+        source_gain: npt.NDArray[np.float64],
+        stamps: Stamps,
+    ) -> None:
+        super().__init__(fits, fixed_index, offset, frame_gain, source_gain)
+        self._stamps = stamps.select(self._chosen)
+
+    def _signal(self, rows: slice, square: npt.NDArray[np.float32], sign: float) -> npt.NDArray[np.float32]:
+        del square
+        gain = np.where(np.isfinite(self._frame_gain[rows]), self._frame_gain[rows], 0.0)
+        signal = self._stamps.at(self._offset[:, rows])
+        signal *= self._source_gain.astype(np.float32)
+        signal *= (sign * gain[:, None]).astype(np.float32)
+        return signal
