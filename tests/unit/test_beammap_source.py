@@ -66,7 +66,7 @@ def test_bright_sources_that_are_no_gaussians(source: ScanSource, position: floa
 
 
 def test_what_is_no_gaussian_is_no_glitch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Gaussian that fits a disc of two beams is 1.10 times as high as it; without forgiveness, much goes as glitches."""
+    """A Gaussian that fits a disc of two beams is 1.10 times as high as the disc; glitches would take its shoulders."""
     heights: list[float] = []
     for tolerance in (3.0, 0.0):
         monkeypatch.setattr("pixtrace.scan.parts._TOLERANCE", tolerance)
