@@ -30,6 +30,7 @@ __all__ = [
 _GALLERY = 64
 _REACH = 1.6  # FWHM from the centre to the edge of a cut-out
 _N_SIDE = 41
+_COARSE = 0.3  # FWHM: cells in which what a fit leaves is shown
 _FAR, _N_RINGS = 2.5, 40  # FWHM to which the profile goes, and its rings
 _MOST_STACKED = 1000
 _LEAST_SMOOTHING = 0.3  # sigma of a kernel [cells]
@@ -75,6 +76,10 @@ class PixelPage:
         Its fixed index.
     image, model : ndarray of float64, shape (n_y, n_x)
         Map, and the Gaussian on its level where the samples of each cell lie.
+    rest : ndarray of float64
+        What the Gaussian leaves, in cells of about a third of the beam: weighted means, NaN without data.
+    rest_extent : tuple of float
+        Edges of these cells.
     extent : tuple of float
         Edges of the map: left, right, bottom, top [arcsec].
     centre : tuple of float
@@ -88,6 +93,8 @@ class PixelPage:
     number: int
     image: npt.NDArray[np.float64]
     model: npt.NDArray[np.float64]
+    rest: npt.NDArray[np.float64]
+    rest_extent: tuple[float, float, float, float]
     extent: tuple[float, float, float, float]
     centre: tuple[float, float]
     unit: str
@@ -303,16 +310,10 @@ def page_of(found: BeamMap, number: int) -> PixelPage | None:
         return None
     row = int(rows[0])
     size, reference = block.grid.resolution, block.grid.reference_index
-    n_y, n_x = values.shape
-    x, y = (np.arange(n_x) - reference[0]) * size[0], (np.arange(n_y) - reference[1]) * size[1]
     # Samples do not lie in the middle of their cells; the fit knows where they lie, and so must its picture.
     model = table.level[row] + table.amplitude[row] * np.sum(_gaussian(CellPlaces(block), found, row), axis=0)
-    extent = (
-        float(x[0] - 0.5 * size[0]),
-        float(x[-1] + 0.5 * size[0]),
-        float(y[0] - 0.5 * size[1]),
-        float(y[-1] + 0.5 * size[1]),
-    )
+    coarse = max(1, round(_COARSE * float(np.nan_to_num(_width(found))) / max(size)))
+    rest = _binned(values - model, np.array(block.stack.weight[block.row(number)]), coarse)
     facts = (
         ("x", f"{table.x[row]:.3f} +- {table.x_error[row]:.3f} arcsec"),
         ("y", f"{table.y[row]:.3f} +- {table.y_error[row]:.3f} arcsec"),
@@ -326,8 +327,30 @@ def page_of(found: BeamMap, number: int) -> PixelPage | None:
         number=number,
         image=values,
         model=model,
-        extent=extent,
+        rest=rest,
+        rest_extent=_extent(rest.shape, size, reference, coarse),
+        extent=_extent(values.shape, size, reference, 1),
         centre=(-float(table.x[row]), -float(table.y[row])),
         unit=table.unit,
         facts=facts,
     )
+
+
+def _extent(
+    shape: tuple[int, ...], size: tuple[float, float], reference: tuple[float, float], coarse: int
+) -> tuple[float, float, float, float]:
+    """Return the edges of a map whose cells are some times as wide as those of the grid."""
+    left, bottom = (-(0.5 + index) * width for index, width in zip(reference, size, strict=True))
+    return (left, left + shape[1] * coarse * size[0], bottom, bottom + shape[0] * coarse * size[1])
+
+
+def _binned(values: npt.NDArray[np.float64], weight: npt.NDArray[np.float64], coarse: int) -> npt.NDArray[np.float64]:
+    """Return weighted means over squares of cells."""
+    weight = np.where(np.isfinite(values), weight, 0.0)
+    pad = [(0, -n % coarse) for n in values.shape]
+    sums = []
+    for plane in (weight * np.nan_to_num(values), weight):
+        full = np.pad(plane, pad)
+        sums.append(full.reshape(full.shape[0] // coarse, coarse, full.shape[1] // coarse, coarse).sum(axis=(1, 3)))
+    mean = np.full(sums[0].shape, np.nan)
+    return np.divide(sums[0], sums[1], out=mean, where=sums[1] > 0.0)

@@ -56,7 +56,14 @@ def geometry_figure(found: BeamMap) -> Figure:
         axes.plot(*nominal[:, good], "s", ms=size, mfc="none", mec=_FAINT, mew=0.6, label="nominal")
         for (reason, rows), mark in zip(_by_reason(found), _MARKS, strict=False):
             axes.plot(
-                *nominal[:, rows], mark, ms=0.7 * size, mec=_BAD, mfc="none", mew=0.9, label=f"{reason} ({rows.size})"
+                *nominal[:, rows],
+                mark,
+                ms=0.6 * size,
+                mec=_BAD,
+                mfc="none",
+                mew=0.8,
+                alpha=0.6 if 2 * rows.size > good.size else 1.0,
+                label=f"{reason} ({rows.size})",
             )
         if good.any():
             axes.plot(
@@ -239,17 +246,16 @@ def pixel_figure(found: BeamMap, number: int) -> Figure:
     if page is None:
         msg = f"pixel {number} has no map; it is dead, blind or unknown, or never saw a frame"
         raise ParameterError(msg)
-    rest = page.image - page.model
     shown_values = np.concatenate([page.image.ravel(), page.model.ravel()])
     high = float(np.nanquantile(shown_values, 0.9995)) if np.isfinite(shown_values).any() else 1.0
     low = float(np.nanquantile(page.image, 0.02)) if np.isfinite(page.image).any() else 0.0
-    spread = 4.0 * float(np.nanstd(rest)) if np.isfinite(rest).any() else 1.0
+    spread = 4.0 * float(np.nanstd(page.rest)) if np.isfinite(page.rest).any() else 1.0
     with style():
         figure = new_figure((12.4, 4.6))
         panels: tuple[tuple[npt.NDArray[Any], str, str, float, float], ...] = (
             (page.image, "Map", "magma", low, high),
             (page.model, "Gaussian", "magma", low, high),
-            (rest, "Map minus Gaussian", "RdBu_r", -spread, spread),
+            (page.rest, "Map minus Gaussian", "RdBu_r", -spread, spread),
         )
         for k, (plane, title, colours, least, most) in enumerate(panels):
             axes = figure.add_axes((0.05 + 0.325 * k, 0.2, 0.25, 0.66))
@@ -259,7 +265,7 @@ def pixel_figure(found: BeamMap, number: int) -> Figure:
                 cmap=_colours(colours),
                 vmin=least,
                 vmax=most,
-                extent=page.extent,
+                extent=page.extent if k < len(panels) - 1 else page.rest_extent,
                 interpolation="nearest",
             )
             axes.set_title(title)

@@ -62,6 +62,10 @@ def test_what_the_fit_leaves_is_noise(found: BeamMap) -> None:
     assert np.nanstd(rest) < 0.02 * np.nanmax(page.image)
     near = page.model > 0.5 * np.nanmax(page.model)
     assert abs(np.nanmean(rest[near])) < 0.003 * np.nanmax(page.image)
+    assert page.rest.size < rest.size / 3
+    assert page.extent[0] == page.rest_extent[0]
+    assert page.rest_extent[1] - page.extent[1] < 5.0
+    assert np.nanstd(page.rest) < 0.7 * np.nanstd(rest)  # less noise in larger cells
     np.testing.assert_allclose(np.array(page.centre), [-found.table.x[at], -found.table.y[at]])
     assert page.unit == "counts"
     assert page_of(found, 9999) is None

@@ -187,13 +187,10 @@ def _go_round(
         record, state.is_settled = compare_rounds(number, [previous, state.before], state.fits, model.configuration)
         state.before = previous
         state.records.append(record)
+        step = "" if math.isnan(record.largest_step) else f", median step {record.largest_step:.3g} of the error"
+        usable = sum(part.n_usable for part in parts[:1])
         _log.info(
-            "round %d: %d of %d pixels found, %d settled, median step %.3g of the error",
-            number,
-            record.n_found,
-            sum(part.n_usable for part in parts[:1]),
-            record.n_settled,
-            record.largest_step,
+            "round %d: %d of %d pixels found, %d settled%s", number, record.n_found, usable, record.n_settled, step
         )
         if keep is not None:
             keep(state)
