@@ -353,4 +353,5 @@ def _binned(values: npt.NDArray[np.float64], weight: npt.NDArray[np.float64], co
         full = np.pad(plane, pad)
         sums.append(full.reshape(full.shape[0] // coarse, coarse, full.shape[1] // coarse, coarse).sum(axis=(1, 3)))
     mean = np.full(sums[0].shape, np.nan)
-    return np.divide(sums[0], sums[1], out=mean, where=sums[1] > 0.0)
+    np.divide(sums[0], sums[1], out=mean, where=sums[1] > 0.0)
+    return mean
