@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tests.untyped import datamodels, fits
-
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+datamodels: Any = import_module("stdatamodels.jwst.datamodels")
+fits: Any = import_module("astropy.io.fits")
 
 _CHANNELS = np.repeat(["1", "2", "3", "4"], 3)
 _BANDS = np.tile(["SHORT", "MEDIUM", "LONG"], 4)
@@ -60,13 +61,13 @@ def write_cube_parameters(path: Path) -> None:
     fits.HDUList(hdus).writeto(path)
 
 
-def resampled(path: str, parameters: Path) -> list[npt.NDArray[Any]]:
-    """Return the cube, or the rectified image of each slit."""
+def resampled(path: str, parameters: Path, *, channel: str = "1") -> list[npt.NDArray[Any]]:
+    """Return the cube of a channel, or the rectified image of each slit."""
     with datamodels.open(path) as model:
         is_cube = type(model) is datamodels.IFUImageModel
     if is_cube:
         step: Any = import_module("jwst.cube_build").CubeBuildStep
-        result = step.call(path, override_cubepar=str(parameters), channel="1")[0]
+        result = step.call(path, override_cubepar=str(parameters), channel=channel)[0]
     else:
         result = import_module("jwst.resample").ResampleSpecStep.call(path)
     return [np.array(part.data) for part in (result.slits if hasattr(result, "slits") else [result])]

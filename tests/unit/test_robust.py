@@ -230,6 +230,22 @@ def test_a_record_changes_no_model() -> None:
     assert "absent" in repr(record)
 
 
+def test_fits_say_whether_they_are_adequate() -> None:
+    scene = slit()
+    record = fit_weighted(scene.observe(7), scene).record(1)
+    assert record is not None
+    assert record.is_adequate.mean() > 0.9
+    # A profile that changes from column to column cannot be followed.
+    spoiled = scene.observe(7) * (1.0 + 0.3 * np.sin(1.7 * np.arange(240.0)) * np.tanh(scene.alpha))
+    record = fit_weighted(spoiled, scene).record(1)
+    assert record is not None
+    assert record.is_adequate.mean() < 0.2
+    # Errors that are too large are no fault of the model.
+    generous = fit_robust(scene.observe(7), 2.0 * scene.error, scene.alpha, scene.labels).record(1)
+    assert generous is not None
+    assert generous.is_adequate.all()
+
+
 def test_reused_fits_say_whose_they_are() -> None:
     case = load_case("edge_gaps")
     model = fit_all_regions(
@@ -346,6 +362,32 @@ class TestWhatTheReferenceLoses:
         found = oversample_with_errors(model, data, scene.error, scene.alpha, scene.labels, 2, scene.alpha_os)
         linear = np.nanmedian(np.abs(found.planes.linear_flux - scene.truth_os))
         assert np.nanmedian(np.abs(found.planes.flux_os - scene.truth_os)) < linear / 2
+
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_columns_that_sample_alike_borrow_what_lies_between_the_pixels(self, seed: int) -> None:
+        # In the middle of a detector slices run along the rows: for 150 columns no pixel sees another phase.
+        n_y, n_x = 30, 600
+        row, x = np.arange(n_y, dtype=float), np.arange(n_x)
+        drift = 2.5e-5 * np.clip(np.abs(x - 300.0) - 75.0, 0.0, None) ** 2 * np.sign(x - 300.0)
+
+        def alpha(rows: Plane) -> Plane:
+            return np.asarray(rows[:, np.newaxis] - 14.3 + drift)
+
+        def flux(a: Plane) -> Plane:
+            wide = 0.7 + 0.0001 * x  # in pixels
+            return np.asarray(500.0 * np.exp(-0.5 * (a / wide) ** 2) + 5.0)
+
+        native, fine = alpha(row), alpha((np.arange(2 * n_y) + 0.5) / 2 - 0.5)
+        error = np.sqrt(0.2 * flux(native) + 1.0)
+        data = flux(native) + error * np.random.default_rng(seed).standard_normal(error.shape)
+        labels = np.ones((n_y, n_x), dtype=np.int32)
+        model = fit_robust(data, error, native, labels)
+        found = oversample_with_errors(model, data, error, native, labels, 2, fine, slope_limit=0.0)
+        here = np.abs(fine) < 2.0
+        here[:, :230] = here[:, 370:] = False
+        off = (found.planes.flux_os - flux(fine))[here]
+        assert np.median(np.abs(off / flux(fine)[here])) < 0.025
+        assert np.std(off / np.sqrt(found.variance[here])) < 1.4
 
     def test_knots_are_exact_and_the_lowest_pixel_counts(self) -> None:
         # Item 4.

@@ -25,6 +25,9 @@ ORIGINS = ("fitted", "retried", "reused", "extrapolated")
 #: Why a column has no trace.
 ABSENCES = ("too few good pixels", "no fit, and none to take over")
 
+#: Standard deviations that the chi2 of an adequate fit may be above 1.
+_ADEQUATE = 3.0
+
 RecordTable: TypeAlias = tuple[
     bool, tuple[Any, Any, Any], tuple[Any, Any, Any, Any, Any], "npt.NDArray[np.float64]", list[Any], Any
 ]
@@ -100,6 +103,19 @@ class RegionRecord:
             _label=label,
             _spline=spline,
         )
+
+    @property
+    def is_adequate(self) -> npt.NDArray[np.bool_]:
+        """Whether the fit of each column leaves no more than noise, as far as its pixels can tell.
+
+        That is a `chi2` no more than three standard deviations, each the square root of 2 / `n_points`, above 1. Where
+        it is not, the profile changes faster than the window follows, or errors are too small, and the errors of the
+        model are too small too. What the model does between the pixels no pixel shows.
+        """
+        with np.errstate(divide="ignore"):
+            limit = 1.0 + _ADEQUATE * np.sqrt(2.0 / self.n_points)
+        found: npt.NDArray[np.bool_] = self.chi2 <= limit
+        return found
 
     def covariance(self, column: int, component: int = 0) -> npt.NDArray[np.float64]:
         """Return the covariance of the coefficients of a column's spline.

@@ -21,6 +21,9 @@ const MOST_CHANGE: f64 = 3.0;
 /// No gain is known better than this, as a part of it: drifts of their own may go with the sky by chance.
 const FINEST: f64 = 2e-3;
 
+/// A signal that channels have in common, and their gains to it, by the numbers of the channels.
+type Found = (Vec<f64>, Vec<(usize, Gain)>);
+
 /// Differences between the corners of the drifts, less the common signals that were found in them.
 #[derive(Debug)]
 pub(super) struct Slow {
@@ -76,7 +79,9 @@ impl Slow {
                 last = self.gains_of(&of_group, &members, &mut buffer);
                 let Some((_, found)) = &last else { break };
                 let mut new = vec![None; n_channels];
-                found.iter().for_each(|(c, gain)| new[*c] = Some(gain.value));
+                for (c, gain) in found {
+                    new[*c] = Some(gain.value);
+                }
                 for member in &mut members {
                     let ratio = new[member.channel].map_or(1.0, |value| value / member.gain);
                     if (1.0 / MOST_CHANGE..MOST_CHANGE).contains(&ratio) {
@@ -101,7 +106,7 @@ impl Slow {
         of_group: &[usize],
         members: &[Member],
         buffer: &mut Vec<f64>,
-    ) -> Option<(Vec<f64>, Vec<(usize, Gain)>)> {
+    ) -> Option<Found> {
         let n_channels = self.steps.ncols();
         let no_flags = vec![0_u8; n_channels];
         let flags = ArrayView1::from(&no_flags);
@@ -123,7 +128,9 @@ impl Slow {
         }
         let of_members = found.iter().filter_map(|&(c, gain)| Some((gain, start[c]?)));
         let part = modes::common_part(of_members)?;
-        found.iter_mut().for_each(|(_, gain)| *gain = gain.of_part(part));
+        for (_, gain) in &mut found {
+            *gain = gain.of_part(part);
+        }
         Some((common, found))
     }
 }

@@ -90,8 +90,8 @@ fn add(sums: &mut Normal<N>, p: &Parameters, at: [f64; 2], residual: f64, weight
     }
     for i in 0..N {
         let weighted = weight * by[i];
-        for j in 0..=i {
-            sums.matrix[i][j] += weighted * by[j];
+        for (sum, other) in sums.matrix[i].iter_mut().zip(&by).take(i + 1) {
+            *sum += weighted * other;
         }
         sums.gradient[i] += weighted * residual;
     }

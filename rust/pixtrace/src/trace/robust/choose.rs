@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::equations::Equations;
+use super::equations::{Equations, knows_bends};
 use super::region::Weighted;
 use crate::numeric::normal::{Factor, basis_at, quadratic};
 
@@ -17,6 +17,12 @@ const BETWEEN: [f64; 4] = [0.0, 0.25, 0.5, 0.75];
 /// Of choices whose scores differ by no more than this factor the one with the widest window is taken: scores are
 /// dominated by the few pixels of a bright core, and all the others have less noise in a wide window.
 const AS_GOOD: f64 = 1.03;
+/// Scores are in units of the variance of the data. Data with far less noise than their errors have lower ones, between
+/// which there is nothing to choose.
+const LEAST_SCORE: f64 = 0.5;
+/// Where it is known how the profile bends, more knots cost little noise; what fewer knots do not follow *between* the
+/// pixels, no pixel shows. Of two numbers of knots that are as good, and differ by no more than this, take the larger.
+const FINER: f64 = 1.4;
 /// A prediction as bad as this is as bad as any.
 const WORST: f64 = 1e6;
 
@@ -53,11 +59,21 @@ pub(crate) fn choose(
                 .collect()
         })
         .collect();
-    let all: Vec<Choice> = scored.into_iter().flatten().collect();
+    let mut all: Vec<Choice> = scored.into_iter().flatten().collect();
     let best = all.iter().map(|choice| choice.score).fold(f64::INFINITY, f64::min);
+    let limit = best + (AS_GOOD - 1.0) * best.max(LEAST_SCORE);
+    all.retain(|choice| choice.score <= limit);
+    let found = all
+        .iter()
+        .copied()
+        .min_by(|a, b| b.half_window.cmp(&a.half_window).then(a.score.total_cmp(&b.score)))?;
+    if !knows_bends(region, LEARNING.0) {
+        return Some(found);
+    }
+    let finest = FINER * found.n_intervals as f64;
     all.into_iter()
-        .filter(|choice| choice.score <= best * AS_GOOD)
-        .min_by(|a, b| b.half_window.cmp(&a.half_window).then(a.score.total_cmp(&b.score)))
+        .filter(|c| c.half_window == found.half_window && c.n_intervals as f64 <= finest)
+        .max_by_key(|choice| choice.n_intervals)
 }
 
 /// Mean squared error of the prediction of left-out columns, in units of the variance; what the model's own error grows

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::bends::{Bend, Look, expect};
 use super::region::Weighted;
 use crate::numeric::bspline::ORDER;
 use crate::numeric::normal::{Band, NormalEquations, add_outer, basis_at, multiply, uniform_knots};
@@ -10,8 +11,9 @@ use crate::numeric::normal::{Band, NormalEquations, add_outer, basis_at, multipl
 /// to bridge gaps, too little to be seen elsewhere.
 const SMOOTHNESS: f64 = 1e-4;
 
-/// Where nothing bends, second differences are expected to be this small a share of their noise, squared.
-const LEAST_BEND: f64 = 0.02;
+/// Of so many windows without a common column the mean is known: what a window then learns of itself through the mean is
+/// little.
+const ENOUGH_WINDOWS: usize = 6;
 
 /// The four basis functions at a pixel.
 pub(crate) type Basis = (usize, [f64; ORDER]);
@@ -28,8 +30,8 @@ pub(crate) struct Equations<'a> {
     sums: Vec<NormalEquations>,
     /// Likewise, of what records need besides.
     extras: Vec<Extras>,
-    /// What each second difference of the coefficients is expected to be, squared, inverted; empty before that is known.
-    expected: Vec<f64>,
+    /// What each second difference of the coefficients is expected to be; empty before that is known.
+    expected: Vec<Bend>,
 }
 
 /// What a record of a fit needs of a window, besides its normal equations.
@@ -106,48 +108,30 @@ impl<'a> Equations<'a> {
             let own = difference(&self.sums[x + 1], &self.sums[x]);
             found = difference(&found, &own);
         }
-        add_smoothness(&mut found.matrix, &self.expected);
+        add_smoothness(&mut found, &self.expected, (window.start + window.end) as f64 / 2.0);
         found
     }
 
-    /// Learns from fits all along the region where along the slice the profile bends, and where it does not.
-    ///
-    /// The mean square of each second difference, less what the noise adds to it, is what that difference is expected to
-    /// be; where nothing bends, the fits are then smooth, and the noise of the background small.
+    /// Learns from fits all along the region how the profile bends along the slice; see [`super::bends`].
     pub(crate) fn learn_smoothness(&mut self, half_window: usize, stride: usize) {
         self.expected.clear();
+        let columns = self.region.pixels.columns.clone();
         let n = self.n().saturating_sub(2);
-        let (mut squares, mut noise, mut n_fits) = (vec![0.0; n], vec![0.0; n], 0.0);
-        for column in self.region.pixels.columns.clone().skip(stride / 2).step_by(stride) {
+        let mut looks: Vec<Vec<Look>> = vec![Vec::new(); n];
+        for column in columns.clone().skip(stride / 2).step_by(stride) {
             let window = self.window(column, half_window);
             let Some((c, factor)) = self.of(&window, None).solve() else { continue };
             let inverse = factor.inverse_band();
-            for i in 0..n {
-                let bend = c[i] - 2.0 * c[i + 1] + c[i + 2];
-                squares[i] += bend * bend;
-                // The last two have no fourth coefficient, and none is needed.
-                noise[i] += bend_variance(&inverse, i);
+            for (i, look) in looks.iter_mut().enumerate() {
+                look.push(Look {
+                    column: (window.start + window.end) as f64 / 2.0,
+                    bend: c[i] - 2.0 * c[i + 1] + c[i + 2],
+                    variance: bend_variance(&inverse, i),
+                });
             }
-            n_fits += 1.0;
         }
-        if n_fits == 0.0 {
-            return;
-        }
-        let signal: Vec<f64> = (0..n)
-            .map(|i| {
-                let (square, noise) = (squares[i] / n_fits, noise[i] / n_fits);
-                (square - noise).max(LEAST_BEND * noise)
-            })
-            .collect();
-        // A source may stand between two places: what the neighbours do counts too.
-        self.expected = (0..n)
-            .map(|i| {
-                1.0 / signal[i.saturating_sub(1)..(i + 2).min(n)]
-                    .iter()
-                    .fold(0.0, |a: f64, &b| a.max(b))
-            })
-            .map(|weight| if weight.is_finite() { weight } else { 0.0 })
-            .collect();
+        let independent = stride as f64 / (2 * half_window + 1) as f64;
+        self.expected = expect(&looks, knows_bends(self.region, half_window), independent);
     }
 
     /// Works out what [`Equations::extras`] needs; `components` are variances of the pixels.
@@ -209,6 +193,11 @@ impl<'a> Equations<'a> {
     }
 }
 
+/// Whether a region has so many windows without a common column that the mean of its bends is known.
+pub(crate) fn knows_bends(region: &Weighted<'_>, half_window: usize) -> bool {
+    region.pixels.columns.len() >= ENOUGH_WINDOWS * (2 * half_window + 1)
+}
+
 fn minus(a: &Band, b: &Band) -> Band {
     a.iter().zip(b).map(|(a, b)| std::array::from_fn(|d| a[d] - b[d])).collect()
 }
@@ -226,17 +215,21 @@ fn bend_variance(inverse: &Band, i: usize) -> f64 {
     at(0, 0) + 4.0 * at(1, 0) + at(2, 0) - 4.0 * at(0, 1) - 4.0 * at(1, 1) + 2.0 * at(0, 2)
 }
 
-/// Adds the square of the second differences: with a small weight, and with what is expected of each.
-fn add_smoothness(matrix: &mut Band, expected: &[f64]) {
+/// Adds the square of what second differences are off what is expected of them, around a column: with a small weight,
+/// and with that of the expectation.
+fn add_smoothness(equations: &mut NormalEquations, expected: &[Bend], column: f64) {
+    let NormalEquations { matrix, rhs } = equations;
     let mut diagonal: Vec<f64> = matrix.iter().map(|row| row[0]).collect();
     let typical = crate::numeric::stats::median(&mut diagonal);
     for i in 0..matrix.len().saturating_sub(2) {
-        let weight = SMOOTHNESS * typical + expected.get(i).copied().unwrap_or(0.0);
+        let bend = expected.get(i).copied().unwrap_or_default();
+        let weight = SMOOTHNESS * typical + bend.weight;
         let row = [1.0, -2.0, 1.0];
         for a in 0..3 {
             for b in a..3 {
                 matrix[i + a][b - a] += weight * row[a] * row[b];
             }
+            rhs[i + a] += weight * row[a] * bend.at(column);
         }
     }
 }
