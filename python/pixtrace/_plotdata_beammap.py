@@ -311,7 +311,8 @@ def page_of(found: BeamMap, number: int) -> PixelPage | None:
     row = int(rows[0])
     size, reference = block.grid.resolution, block.grid.reference_index
     # Samples do not lie in the middle of their cells; the fit knows where they lie, and so must its picture.
-    model = table.level[row] + table.amplitude[row] * np.sum(_gaussian(CellPlaces(block), found, row), axis=0)
+    cells = CellPlaces(block, block.row(number))
+    model = table.level[row] + table.amplitude[row] * np.sum(_gaussian(cells, found, row), axis=0)
     coarse = max(1, round(_COARSE * float(np.nan_to_num(_width(found))) / max(size)))
     rest = _binned(values - model, np.array(block.stack.weight[block.row(number)]), coarse)
     facts = (

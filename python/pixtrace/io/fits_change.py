@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pixtrace.io.atomic import atomic_path
-from pixtrace.io.fits_write import _extensions, _variance_extension
+from pixtrace.io.fits_write import _extensions, variance_extension
 from pixtrace.io.fitsfile import open_fits
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def write_changed(
 def _planes(image: ChangedImage) -> list[tuple[str, npt.NDArray[Any] | None]]:
     """Return the planes of an image by the names of their extensions."""
     planes = [("SCI", image.flux), ("ERR", image.error), ("DQ", image.dq), ("TRACE", image.source)]
-    return [*planes, *((_variance_extension(name), plane) for name, plane in image.variances.items())]
+    return [*planes, *((variance_extension(name), plane) for name, plane in image.variances.items())]
 
 
 def _put(hdus: list[Any], array: npt.NDArray[Any], header: Any) -> None:  # noqa: ANN401 - astropy has no types

@@ -29,6 +29,8 @@ class CellPlaces:
     ----------
     block : MapBlock
         The maps.
+    row : int, optional
+        Of one map, by its number in the block, with the samples that it misses; by default of all that maps share.
 
     Attributes
     ----------
@@ -36,10 +38,10 @@ class CellPlaces:
         Mean offset of the samples [arcsec]; the middle of cells without any.
     """
 
-    def __init__(self, block: MapBlock) -> None:
+    def __init__(self, block: MapBlock, row: int | None = None) -> None:
         size, reference = block.grid.resolution, block.grid.reference_index
         n_y, n_x = block.grid.shape
-        moments = np.asarray(block.stack.moments)
+        moments = block.stack.moments if row is None else block.stack.sample_moments.of_pixel(row)
         means = np.zeros((5, n_y, n_x))
         np.divide(moments[1:], moments[0], out=means, where=moments[0] > 0.0)
         x, y, xx, xy, yy = means
