@@ -84,6 +84,7 @@ pub(crate) fn evaluate_with_errors<'py>(
 /// How spectra are extracted, by the names that the Python layer has for it.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent choices, not a state")]
 pub(crate) struct ExtractArguments {
     source: Option<(f64, f64)>,
     is_density: bool,

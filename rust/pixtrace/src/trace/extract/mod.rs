@@ -106,11 +106,11 @@ pub fn extract<T: Real>(
     if let Some(wavelength) = wavelength {
         map.check_shape("wavelength", wavelength.dim(), n_y)?;
     }
-    if let Some((low, high)) = params.source {
-        if !(low.is_finite() && high.is_finite() && low < high) {
-            let must_be = "a finite alpha below the end of the source";
-            return Err(Error::Parameter { name: "source", value: low, must_be });
-        }
+    if let Some((low, high)) = params.source
+        && !(low.is_finite() && high.is_finite() && low < high)
+    {
+        let must_be = "a finite alpha below the end of the source";
+        return Err(Error::Parameter { name: "source", value: low, must_be });
     }
     let Some(error) = exposure.error() else { return Err(Error::NoErrors) };
     if params.profile_errors {
