@@ -35,10 +35,18 @@ impl PyMapStack {
 
 #[pymethods]
 impl PyMapStack {
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method itself is not general over the lifetime of the maps"
+    )]
     fn end_accumulation(&self, py: Python<'_>, which: Which) -> BoundaryResult<()> {
         self.with_maps(py, &which, |maps, pixels, control| maps.end_accumulation(pixels, control))
     }
 
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method itself is not general over the lifetime of the maps"
+    )]
     fn count_valid<'py>(&self, py: Python<'py>, which: Which) -> Numbers<'py, i64> {
         let found =
             self.with_maps(py, &which, |maps, pixels, control| maps.count_valid(pixels, control))?;
