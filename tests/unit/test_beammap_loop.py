@@ -65,7 +65,7 @@ def test_the_same_answer_with_twice_the_rounds() -> None:
 
 
 def test_the_same_answer_with_twice_the_rounds_whatever_spoils_the_scan() -> None:
-    # In these columns are two pixels with a jump on the source or just beside it, where a drift takes it for its own.
+    # In these columns are two pixels with a jump on the source or just beside it.
     noise = replace(NOISY.noise, white=12.0, group=3.0)
     layout = replace(NOISY.array, n_rows=16, n_columns=16, pitch=4.0, dead_fraction=0.03)
     params = replace(with_source(NOISY, amplitude=600.0), noise=noise, array=layout)

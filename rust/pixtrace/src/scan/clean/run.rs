@@ -19,8 +19,6 @@ pub(super) const TILE: usize = 16;
 const FEWEST: usize = 32;
 /// A channel changes in more than this part of its samples, or it is dead.
 const CHANGING: f64 = 0.01;
-/// How often jumps are looked for: what is left of large ones hides small ones.
-const JUMP_LOOKS: usize = 4;
 
 /// What is known about a channel.
 #[derive(Clone, Debug)]
@@ -245,20 +243,17 @@ fn close_look(
     let n_used = column.used().count();
     measure(column, channel, n_used, space);
     if let Some(level) = params.jump_level {
-        for _ in 0..JUMP_LOOKS {
-            let drift = (timeline, channel.corners.as_slice());
-            let n = events::remove_jumps(
-                column,
-                drift,
-                channel.sigma,
-                level,
-                source_frames,
-                &mut space.events,
-            );
-            if n == 0 {
-                break;
-            }
-            channel.n_jumps += n;
+        let drift = (timeline, channel.corners.as_slice());
+        let n = events::remove_jumps(
+            column,
+            drift,
+            channel.sigma,
+            level,
+            source_frames,
+            &mut space.events,
+        );
+        channel.n_jumps += n;
+        if n > 0 {
             let change = timeline.medians(column, &mut space.buffer);
             correct_drift(column, channel, timeline, &change);
         }
