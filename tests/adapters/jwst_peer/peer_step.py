@@ -78,13 +78,13 @@ def test_products_of_every_mode(
 ) -> None:
     path, factor = exposures[name]
     opened: list[Any] = []
-    original: Any = exposure_module._open
+    original: Any = exposure_module.open_exposure
 
     def watch(*given: Any) -> Any:
         opened.append(original(*given))
         return opened[-1]
 
-    monkeypatch.setattr(exposure_module, "_open", watch)
+    monkeypatch.setattr(exposure_module, "open_exposure", watch)
     options = {"oversample": factor, "psf_optimal": psf_optimal, "maximum_cores": "2" if psf_optimal else "none"}
     theirs = NativeStep.call(str(path), **{**options, "maximum_cores": "none"})
     assert not opened

@@ -297,7 +297,8 @@ def _fit_and_oversample(
     maximum_cores: str | int = "none",
     metadata_model: Any = None,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
-    from pixtrace.adapters.jwst._exposure import Options, fit_and_oversample
+    from pixtrace.adapters.jwst._exposure import fit_and_oversample
+    from pixtrace.adapters.jwst._opening import Options
 
     options = Options(
         fit_threshold=fit_threshold,
