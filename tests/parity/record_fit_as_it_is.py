@@ -16,7 +16,7 @@ from tests.reference import load_case
 RECORD = Path(__file__).resolve().parents[1] / "data" / "fit_as_it_is.npz"
 CASE = "mos"
 COLUMNS = tuple(range(10, 190, 20))
-OPTIONS = {"lrange": 20, "space_ratio": 1.6, "spline_bkpt": 24, "require_ngood": 6}
+OPTIONS: dict[str, Any] = {"lrange": 20, "space_ratio": 1.6, "spline_bkpt": 24, "require_ngood": 6}
 
 
 def planes() -> tuple[Any, Any]:
