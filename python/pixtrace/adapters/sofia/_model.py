@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pixtrace.adapters.sofia._fits import Model, as_they_are
 from pixtrace.adapters.sofia._maps import IntensityMap
 from pixtrace.adapters.sofia._parallel import ParallelSafe
 from pixtrace.adapters.sofia._peer import peer_module
-from pixtrace.adapters.sofia._store import PixelStore
+from pixtrace.adapters.sofia._store import PixelStore, grid_of
 from pixtrace.exceptions import ParameterError
 from pixtrace.scan import PixelMap as BlockModel
 from pixtrace.scan._units import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -50,6 +51,7 @@ class PixelMap(PixelStore, ParallelSafe, _Native):  # type: ignore[misc]  # sofi
 
     process_brief: Any
     _original: PixelMap | None = None
+    _carried: Mapping[int, npt.NDArray[Any]] = MappingProxyType({})
 
     def __init__(self, info: Any, reduction: Any = None) -> None:  # noqa: ANN401
         self._ours = Model(info, reduction)
@@ -61,7 +63,7 @@ class PixelMap(PixelStore, ParallelSafe, _Native):  # type: ignore[misc]  # sofi
     @property
     def referenced_attributes(self) -> Any:  # noqa: ANN401
         """Attributes that a copy shares."""
-        return set(super().referenced_attributes) | {"_ours", "_original"}
+        return set(super().referenced_attributes) | {"_ours", "_original", "_carried"}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -86,7 +88,7 @@ class PixelMap(PixelStore, ParallelSafe, _Native):  # type: ignore[misc]  # sofi
         self._take_base()
         other: PixelMap = super().copy(with_contents=False)
         other._ours = Model(other.info, other.reduction)
-        other._original = self._original or self
+        other._original, other._carried = self._original or self, self._carried
         other.pixel_maps = {}
         block = self._ours.block
         if block is not None:
@@ -98,25 +100,36 @@ class PixelMap(PixelStore, ParallelSafe, _Native):  # type: ignore[misc]  # sofi
             other.push()
         return other
 
-    def _take_base(self) -> None:
-        """Take the maps of the round before from the model that this one is a copy of.
+    def _shared_base(self) -> Mapping[int, npt.NDArray[Any]]:
+        """Return the maps of the round before, by pixel, of the model that this one is a copy of.
 
-        sofia_redux copies the model of a reduction once, adds the scans of each round to that copy, and tells the model
-        alone of the end of a round: copies of its own share the base.
+        sofia_redux copies the model of a reduction once, adds the scans of each round to that copy (or, in other
+        processes, to pickled copies of it), and tells the model alone of the end of a round: its copies share the base.
         """
         model: Model | None = getattr(self._original, "_ours", None)
-        theirs, ours = None if model is None else model.block, self._ours.block
-        if theirs is None or ours is None or not theirs.stack.has_base or theirs.grid != ours.grid:
+        block = None if model is None else model.block
+        if block is None or self.grid is None or block.grid != grid_of(self):
+            return self._carried
+        if not block.stack.has_base:
+            return {}
+        return {number: block.stack.base[block.row(number)] for number in block.fixed_indices}
+
+    def _forget_original(self) -> None:
+        self._original, self._carried = None, {}
+
+    def _take_base(self) -> None:
+        """Let all maps know the round before, if this is a copy."""
+        block, shared = self._ours.block, self._shared_base()
+        if block is None or not shared:
             return
-        known = set(theirs.fixed_indices)
-        for number in ours.fixed_indices:
-            if number in known:
-                ours.stack.base[ours.row(number)] = theirs.stack.base[theirs.row(number)]
+        for number in block.fixed_indices:
+            if number in shared:
+                block.stack.base[block.row(number)] = shared[number]
         self.rebind()
 
     def clear_all_memory(self) -> None:
         """Let go of everything."""
-        self._original = None
+        self._forget_original()
         super().clear_all_memory()
         self._ours.block = None
         self._ours.clear_all_memory()
@@ -127,6 +140,7 @@ class PixelMap(PixelStore, ParallelSafe, _Native):  # type: ignore[misc]  # sofi
         self._take_base()
         state = dict(self.__dict__)
         state.pop("_original", None)
+        state["_carried"] = dict(self._shared_base())
         state["pixel_maps"] = dict.fromkeys(self.strangers())
         ours = state.pop("_ours")
         state["block"], state["map_coupling"] = ours.block, dict(ours.map_coupling)
@@ -325,7 +339,7 @@ class PixelMap(PixelStore, ParallelSafe, _Native):  # type: ignore[misc]  # sofi
     def set_base(self) -> None:
         """Keep a copy of each map as the one of the round before."""
         self.collect()
-        self._original = None  # from now on its own
+        self._forget_original()  # from now on it has a base of its own
         self._ours.set_base()
         self.rebind()
 
