@@ -19,6 +19,7 @@ __all__ = ["comparison_figure"]
 _LEAST, _MOST = -16.0, 0.0  # decades of the colour scale
 _THEIRS, _OURS = "#9aa3af", "#0f766e"
 _LABELS: Final = 40
+_CHARACTER: Final = 0.0058  # width of a letter of a label, as a fraction of the figure's
 
 
 def comparison_figure(
@@ -56,10 +57,11 @@ def comparison_figure(
     MissingExtraError
         matplotlib is not installed.
     """
+    left = max(0.08, 0.015 + _CHARACTER * max((len(cell[0]) for cell in cells), default=0))
     with style():
         figure = new_figure((13.0, 6.4))
-        headline(figure, title, subtitle, left=0.08)
-        grid = figure.add_gridspec(1, 2, left=0.08, right=0.965, top=0.83, bottom=0.11, wspace=0.5, width_ratios=(3, 2))
+        headline(figure, title, subtitle, left=left)
+        grid = figure.add_gridspec(1, 2, left=left, right=0.965, top=0.83, bottom=0.11, wspace=0.5, width_ratios=(3, 2))
         _draw_differences(figure, figure.add_subplot(grid[0]), cells, place)
         _draw_times(figure.add_subplot(grid[1]), times, peer)
     return figure

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-STEPS = ["add", "merge", "process", "sync", "fit", "all together", "fit, pointing.method=gaussian"]
+STEPS = ["add", "merge", "process", "sync", "fit", "all together", "fit, gaussian"]
 OPTIONS = {
     "indexing": "True",
     "indexing.check_memory": "False",

@@ -44,7 +44,7 @@ _OPTIONS: Final = {
     "pointing.reduce_degrees": "True",
 }
 _GZIP: Final = b"\x1f\x8b"
-_GAUSSIAN: Final = "fit, pointing.method=gaussian"
+_GAUSSIAN: Final = "fit, gaussian"
 
 
 @dataclass(frozen=True)
