@@ -45,7 +45,8 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(scan: Path, **options: Any) -> Comparison:
     """Compare without files."""
-    return compare(scan, instrument="example", options=OPTIONS, **{"output": None, "report": None, **options})
+    given: dict[str, Any] = {"output": None, "report": None, **options}
+    return compare(scan, instrument="example", options=OPTIONS, **given)
 
 
 def whole(found: Comparison) -> dict[tuple[str, str], Any]:
