@@ -7,14 +7,15 @@ it comes back, come what may. What is put in, and where, is all that an adapter 
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Enabled", "Place", "Switch"]
+__all__ = ["Enabled", "Place", "Switch", "in_place"]
 
 
 class Place(NamedTuple):
@@ -164,3 +165,23 @@ class Switch:
         self.is_on = False
         for place in self._replaced:
             setattr(place.module, place.name, place.original)
+
+
+@contextmanager
+def in_place(things: Iterable[tuple[Any, str, Any]]) -> Generator[None]:
+    """Put things into modules while the block runs; afterwards what was there is there again.
+
+    Parameters
+    ----------
+    things : iterable of (module, str, object)
+        Module, name in it, and what it is to be bound to.
+    """
+    things = list(things)
+    before = [(module, name, getattr(module, name)) for module, name, _ in things]
+    try:
+        for module, name, thing in things:
+            setattr(module, name, thing)
+        yield
+    finally:
+        for module, name, thing in before:
+            setattr(module, name, thing)

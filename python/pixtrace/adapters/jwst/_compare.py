@@ -13,6 +13,7 @@ import numpy as np
 
 from pixtrace import __version__
 from pixtrace.adapters._comparison import Timing, targets
+from pixtrace.adapters._switch import in_place
 from pixtrace.adapters.jwst._peer import places, trace_module, version
 from pixtrace.adapters.jwst._planes import differences
 from pixtrace.adapters.jwst._report import Comparison
@@ -170,7 +171,7 @@ def _native(threads: int) -> Generator[_Watch]:
 
         return call
 
-    with _in_place(
+    with in_place(
         [
             (there, name, timed(name, function) if name in {*_PARTS, _TOGETHER} else function)
             for there, name in places()
@@ -194,21 +195,8 @@ def _ours() -> Generator[_Watch]:
         return call
 
     there, name = places()[-1]
-    with _in_place([(there, name, timed(getattr(there, name)))]):
+    with in_place([(there, name, timed(getattr(there, name)))]):
         yield watch
-
-
-@contextmanager
-def _in_place(functions: list[tuple[Any, str, Callable[..., Any]]]) -> Generator[None]:
-    """Put functions into modules while the block runs; afterwards what was there is there again."""
-    before = [(module, name, getattr(module, name)) for module, name, _ in functions]
-    try:
-        for module, name, function in functions:
-            setattr(module, name, function)
-        yield
-    finally:
-        for module, name, function in before:
-            setattr(module, name, function)
 
 
 def _timed(call: Callable[[], Any]) -> tuple[Any, float]:

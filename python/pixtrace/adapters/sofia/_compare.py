@@ -17,6 +17,7 @@ import numpy as np
 from pixtrace import __version__
 from pixtrace.adapters import _comparison
 from pixtrace.adapters._comparison import Gap, Timing, gap, targets
+from pixtrace.adapters._switch import in_place
 from pixtrace.adapters.sofia._operations import STEPS, Scan
 from pixtrace.adapters.sofia._peer import check, peer_module, places, version
 from pixtrace.adapters.sofia._switch import original_of
@@ -187,9 +188,10 @@ def compare(
     path = Path(path)
     files = targets(path, output, plot=plot, overwrite=overwrite)
     given = {str(name): str(value) for name, value in (options or {}).items()}
-    module, name = places()[0]
-    theirs, ours = original_of(module, name), _ours()
-    with _reading(path, instrument, {**_OPTIONS, **given}) as reduction:
+    originals = [(module, name, original_of(module, name)) for module, name in places()]
+    theirs, ours = originals[0][2], _ours()
+    # Theirs asks for objects of the class that is in place.
+    with in_place(originals), _reading(path, instrument, {**_OPTIONS, **given}) as reduction:
         scan = Scan(reduction)
         kept = _run(scan, theirs, 1, keep=True, by_kernel=True), _run(scan, ours, n_threads, keep=True)
         n_maps = len(kept[1].values["add", "data"])
