@@ -196,7 +196,9 @@ def test_slits_are_compared_one_by_one_and_missing_planes_are_seen() -> None:
 
 def test_the_picture_shows_every_plane_and_time() -> None:
     cells = [("data", 101, 0.0, 0), ("data", 102, 1e-3, 0), ("err", 101, 2.0, 5), ("err", 102, float("inf"), 1)]
-    figure = comparison_figure(cells, [("fit", 2.0, 0.1), ("step", 3.0, 0.5)], title="t", subtitle="s")
+    figure = comparison_figure(
+        cells, [("fit", 2.0, 0.1), ("step", 3.0, 0.5)], title="t", subtitle="s", peer="jwst", place="region"
+    )
     differences_axes, times_axes = figure.axes[0], figure.axes[-1]  # between them the colour bar
     assert [label.get_text() for label in differences_axes.get_yticklabels()] == ["data", "err"]
     assert [text.get_text() for text in differences_axes.texts] == ["5", "1"]

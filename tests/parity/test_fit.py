@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pixtrace.trace import TraceModel
+from pixtrace.trace import TraceModel, fit_2d_spline_trace
 from tests.oracles import bspline
 from tests.oracles.columns import window
+from tests.parity import record_fit_as_it_is as as_it_is
 from tests.parity.agreement import SINGULAR
 from tests.parity.modes import settings
 from tests.reference import Case, case_names, load_case
@@ -102,6 +103,20 @@ def test_the_same_fits_are_reused(case: Case, fitted: Fitted) -> None:
 def test_knots_coefficients_scales_and_bounds(case: Case, fitted: Fitted) -> None:
     """To nine digits, except in windows that are nearly singular."""
     singular_windows(case, fitted(case))
+
+
+def test_one_slit_whose_columns_are_not_divided() -> None:
+    """Without `fit_scale` the flux is fitted as it is, as in the reference."""
+    flux, alpha = as_it_is.planes()
+    found = fit_2d_spline_trace(flux, alpha, col_index=as_it_is.COLUMNS, **as_it_is.OPTIONS)
+    with np.load(as_it_is.RECORD) as record:
+        assert list(found) == sorted(record["columns"].tolist())
+        for column, scale, bounds in zip(record["columns"].tolist(), record["scale"], record["bounds"], strict=True):
+            fit = found[column]
+            np.testing.assert_array_equal(fit.model.t, record[f"t{column}"])
+            assert relative(fit.model.c, record[f"c{column}"]) < WELL_POSED
+            assert relative(fit.scale, float(scale)) < WELL_POSED
+            assert fit.bounds == tuple(bounds)
 
 
 def test_under_one_percent_of_all_windows_are_nearly_singular(

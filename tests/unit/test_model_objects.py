@@ -177,9 +177,11 @@ def test_arrays_of_a_model_are_read_only() -> None:
 
 def test_one_region_alone_gives_the_same_as_the_model() -> None:
     inside = SCENE.region_map == 1
+    flux = np.where(inside, SCENE.flux, np.nan)
     region = fit_2d_spline_trace(
-        np.where(inside, SCENE.flux, np.nan),
+        flux,
         np.where(inside, SCENE.alpha, np.nan),
+        np.nansum(flux, axis=0),
         lrange=10,
         spline_bkpt=14,
         require_ngood=3,

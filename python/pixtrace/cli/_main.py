@@ -42,9 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises
     ------
     SystemExit
-        Help or version was asked for (0), the words make no sense (2), or SIGTERM came (143).
+        Help or version was asked for (0), the words make no sense (2), or SIGTERM came (143); or the program that
+        `pixtrace with` runs asked for it.
     """
     arguments = build_parser().parse_args(argv)
+    if arguments.command == "with":
+        from pixtrace.cli._with import run_with
+
+        return run_with(arguments.peer, arguments.program)
     terminal = Terminal(verbosity=arguments.verbose, quiet=arguments.quiet)
     with terminal.logging(), _terminable():
         try:

@@ -157,6 +157,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_verbosity(inspect)
 
     _add_compare(commands)
+    _add_with(commands)
 
     demo = commands.add_parser(
         "demo",
@@ -315,17 +316,19 @@ def _add_factor(parser: argparse.ArgumentParser, default: str) -> None:
 def _add_compare(commands: Any) -> None:  # noqa: ANN401 - argparse does not name it
     compare = commands.add_parser(
         "compare",
-        help="run jwst's own step and ours on an exposure, and compare",
+        help="run jwst or sofia_redux and ours on an exposure or a scan, and compare",
         description=(
-            "Run the adaptive_trace_model step of jwst on a calibrated exposure, once as it is and once with the\n"
-            "kernels of pixtrace, and say how far the products are apart, plane by plane and region by region, and\n"
-            "how long both take. Writes FILE_compare.ecsv and FILE_compare.png. Needs jwst 3.0.x."
+            "Run another implementation and ours on the same data, and say how far the results are apart and how\n"
+            "long both take. Of a calibrated exposure: the adaptive_trace_model step of jwst (3.0.x), once as it is\n"
+            "and once with the kernels of pixtrace, plane by plane and region by region. Of a raw HAWC+ scan: the\n"
+            "pixel maps of sofia_redux (1.5.2), add, merge, process, sync and fit, pixel by pixel. Writes\n"
+            "FILE_compare.ecsv and FILE_compare.png. Needs the other package."
         ),
         epilog=_EXIT_CODES,
     )
-    compare.add_argument("files", nargs="+", metavar="FILE", help="calibrated exposures (*_cal.fits, also .gz)")
-    _add_factor(compare, "2")
-    _add_method(compare)
+    compare.add_argument(
+        "files", nargs="+", metavar="FILE", help="calibrated exposures (*_cal.fits) or raw scans, also .gz"
+    )
     compare.add_argument(
         "--rounds", type=int, metavar="N", help="run both so often, in turns; the times are medians (default: 1)"
     )
@@ -333,9 +336,35 @@ def _add_compare(commands: Any) -> None:  # noqa: ANN401 - argparse does not nam
     compare.add_argument("--overwrite", action=argparse.BooleanOptionalAction, help="replace files that are there")
     compare.add_argument("--plot", action=argparse.BooleanOptionalAction, help="draw the picture (default: yes)")
     compare.add_argument(
-        "--threads", type=int, metavar="N", help="threads of pixtrace; jwst runs in one process (default: 1)"
+        "--threads", type=int, metavar="N", help="threads of pixtrace; the other works in one process (default: 1)"
+    )
+    exposures = compare.add_argument_group("exposures")
+    _add_factor(exposures, "2")
+    _add_method(exposures)
+    scans = compare.add_argument_group("scans")
+    scans.add_argument(
+        "-O", "--option", action="append", metavar="NAME=VALUE", help="any option of sofia_redux, as often as need be"
     )
     _add_verbosity(compare)
+
+
+def _add_with(commands: Any) -> None:  # noqa: ANN401 - argparse does not name it
+    program = commands.add_parser(
+        "with",
+        help="run a program that uses jwst or sofia_redux as it is, with ours in place",
+        description=(
+            "Run a Python program as `python` would, unchanged, with the kernels of pixtrace behind the trace model\n"
+            "step of jwst, or its pixel maps behind those of sofia_redux: `pixtrace with jwst strun calwebb_spec3\n"
+            "asn.json`. Its exit code is that of the program; 2 if there is none, or the other package is not there."
+        ),
+    )
+    program.add_argument("peer", choices=("jwst", "sofia"), help="which package is to be made faster")
+    program.add_argument(
+        "program",
+        nargs=argparse.REMAINDER,
+        metavar="PROGRAM ...",
+        help="file of the program, its name on the path, or -m and the name of a module; then what it is given",
+    )
 
 
 def _add_threads(parser: argparse.ArgumentParser) -> None:

@@ -180,8 +180,9 @@ def fit_2d_spline_trace(
     flux, alpha : array_like, shape (n_y, n_x)
         Flux, and coordinate along the slice; NaN outside of the slice and where data are missing.
     fit_scale : array_like, shape (n_x,), optional
-        What to divide each column by before the fit; by default the sum of its finite flux. Zero or NaN leaves the
-        column's data out.
+        What to divide each column by before the fit; without it, as in jwst, the flux is taken as it is. For columns
+        of different brightness give their sums, ``np.nansum(flux, axis=0)``, as `fit_all_regions` does. Zero or NaN
+        leaves the column's data out.
     lrange, col_index, space_ratio, sigma_low, sigma_high, fit_iter, require_ngood, spline_bkpt : optional
         As in `fit_all_regions`.
     auto_ngood_factor, auto_bkpt_factor : float

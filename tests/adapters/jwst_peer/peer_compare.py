@@ -41,7 +41,7 @@ def test_report_table_and_picture(exposure: Path, tmp_path: Path) -> None:
     assert {(row.plane, row.region) for row in found.differences} >= {("data", 0), ("data", 101), ("err", 102)}
     assert all(row.n_missing == 0 and row.relative < 1e-6 for row in found.differences)
     assert [timing.what for timing in found.times] == TIMED
-    assert all(timing.jwst > 0 and timing.pixtrace > 0 for timing in found.times)
+    assert all(timing.reference > 0 and timing.pixtrace > 0 for timing in found.times)
     assert said == [
         f"{found}\n-> {tmp_path / 'out' / 'jw_mrs_cal_compare.ecsv'}\n-> {tmp_path / 'out' / 'jw_mrs_cal_compare.png'}"
     ]

@@ -13,6 +13,7 @@ import pytest
 
 from pixtrace.adapters.jwst import AdaptiveTraceModelStep, disable, enable, is_enabled
 from pixtrace.adapters.jwst import _exposure as exposure_module
+from pixtrace.adapters.jwst._opening import open_exposure
 from pixtrace.adapters.jwst._planes import differences
 from tests.adapters.jwst_peer.untyped import JwstStep, NativeStep, containers, datamodels, pipelines, trace_model
 from tests.jwst_models import CASES, write_case
@@ -78,13 +79,13 @@ def test_products_of_every_mode(
 ) -> None:
     path, factor = exposures[name]
     opened: list[Any] = []
-    original: Any = exposure_module._open
+    original: Any = open_exposure
 
     def watch(*given: Any) -> Any:
         opened.append(original(*given))
         return opened[-1]
 
-    monkeypatch.setattr(exposure_module, "_open", watch)
+    monkeypatch.setattr(exposure_module, "open_exposure", watch)
     options = {"oversample": factor, "psf_optimal": psf_optimal, "maximum_cores": "2" if psf_optimal else "none"}
     theirs = NativeStep.call(str(path), **{**options, "maximum_cores": "none"})
     assert not opened

@@ -203,6 +203,36 @@ def test_every_pixel_has_a_base_of_its_own(model: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("how", ["the copy", "a copy of it", "a pickled copy of it"])
+def test_copies_know_the_round_before_of_their_original(loaded: Any, how: str) -> None:
+    """As the pipeline does: a model is copied before the first round, and the scans of each are added to that copy."""
+    reduction, read = loaded
+    model = PixelMap(reduction.info, reduction=reduction)
+    model.create_from([read()])
+    reduction.available_reduction_jobs = 1
+    workspace = model.copy()
+    model.add_integration(model.scans[0][0])
+    scan, integration = model.scans[0], model.scans[0][0]
+    model.process()
+    model.set_base()
+    before = {number: model.pixel_maps[number].map.data.copy() for number in (0, 60)}
+    if how != "the copy":
+        workspace = workspace.copy()
+        workspace.renew()
+    if how == "a pickled copy of it":
+        workspace.reduction = workspace.scans = workspace.hdul = None
+        workspace = pickle.loads(cloudpickle.dumps(workspace))  # noqa: S301 - our own
+        workspace.reduction, workspace.scans = reduction, [scan]
+    workspace.enable_level = False
+    workspace.configuration.parse_key_value("source.despike", "False")
+    workspace.add_integration(integration)
+    workspace.process_scan(scan)
+    for number, first in before.items():
+        found = workspace.pixel_maps[number].map
+        # What is added once more has the mean of the first round, on top of which the first round is put.
+        np.testing.assert_allclose(found.data[found.valid], 2 * first[found.valid], rtol=1e-12)
+
+
 @pytest.mark.parametrize("how", ["copy", "deepcopy", "pickle"])
 def test_copies_are_whole_and_apart(model: Any, how: str) -> None:
     if how == "copy":

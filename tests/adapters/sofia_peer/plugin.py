@@ -24,8 +24,8 @@ DEVIATIONS: dict[str, tuple[str, str]] = {
         "pixel k reads the cell under frame f + k, and sums are taken for means; the frames are 251, 724, 799",
     ),
     "test_calculate_pixel_data": (
-        "assert np.allclose(",
-        "it measures maps of sums in which holes count as zeros, and for one pixel of five the fit ends elsewhere",
+        "assert np.allclose( mapping_pixels.position.coordinates",
+        "it adopts maps that are not normalised, with holes as zeros; one fit of five ends in another minimum",
     ),
     "test_process": (
         "assert source.generation == 5",
@@ -63,7 +63,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.when == "call" and name in DEVIATIONS:
         line = DEVIATIONS[name][0]
         failed = call.excinfo is not None and any(
-            str(entry.statement).strip().startswith(line) for entry in call.excinfo.traceback
+            " ".join(str(entry.statement).split()).startswith(line) for entry in call.excinfo.traceback
         )
         report.outcome = "passed" if failed else "failed"
         report.longrepr = (

@@ -11,3 +11,4 @@ Reduction: Any = import_module("sofia_redux.scan.reduction.reduction").Reduction
 units: Any = import_module("astropy.units")
 cloudpickle: Any = import_module("cloudpickle")  # what the pipeline of sofia_redux writes models with
 log: Any = import_module("astropy").log
+Table: Any = import_module("astropy.table").Table

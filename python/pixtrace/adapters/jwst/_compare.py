@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import statistics
 import time
 from contextlib import contextmanager
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pixtrace import __version__
+from pixtrace.adapters._comparison import Timing, targets
+from pixtrace.adapters._switch import in_place
 from pixtrace.adapters.jwst._peer import places, trace_module, version
 from pixtrace.adapters.jwst._planes import differences
-from pixtrace.adapters.jwst._report import Comparison, Timing
+from pixtrace.adapters.jwst._report import Comparison
 from pixtrace.adapters.jwst._switch import enable, original_of
-from pixtrace.exceptions import FileReadError, MissingExtraError, ParameterError
-from pixtrace.io.atomic import check_output
+from pixtrace.exceptions import FileReadError, ParameterError
 
 if TYPE_CHECKING:
     import os
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pixtrace.adapters.jwst._planes import Difference
 
-__all__ = ["Comparison", "Timing", "compare"]
+__all__ = ["Comparison", "compare"]
 
 _STEP: Final = "the whole step"
 _TOGETHER: Final = "fit_and_oversample"
@@ -99,7 +99,7 @@ def compare(
     n_rounds = as_count(rounds, "rounds", least=1)
     cores = {"maximum_cores": str(as_count(threads, "threads", least=1))}
     path = Path(path)
-    targets = _targets(path, output, plot=plot, overwrite=overwrite)
+    files = targets(path, output, plot=plot, overwrite=overwrite)
     parameters: dict[str, Any] = {
         "oversample": float(oversample),
         "fit_threshold": float(fit_threshold),
@@ -129,13 +129,9 @@ def compare(
         differences=found,
         times=[Timing(what, *map(statistics.median, both)) for what, both in seconds.items() if all(both)],
     )
-    for target in targets:
-        if target.suffix == ".ecsv":
-            comparison.save(target, overwrite=overwrite)
-        else:
-            comparison.plot(target, overwrite=overwrite)
+    said = comparison.publish(files, overwrite=overwrite)
     if report is not None:
-        report(str(comparison) + "".join(f"\n-> {target}" for target in targets))
+        report(said)
     return comparison
 
 
@@ -175,7 +171,7 @@ def _native(threads: int) -> Generator[_Watch]:
 
         return call
 
-    with _in_place(
+    with in_place(
         [
             (there, name, timed(name, function) if name in {*_PARTS, _TOGETHER} else function)
             for there, name in places()
@@ -199,21 +195,8 @@ def _ours() -> Generator[_Watch]:
         return call
 
     there, name = places()[-1]
-    with _in_place([(there, name, timed(getattr(there, name)))]):
+    with in_place([(there, name, timed(getattr(there, name)))]):
         yield watch
-
-
-@contextmanager
-def _in_place(functions: list[tuple[Any, str, Callable[..., Any]]]) -> Generator[None]:
-    """Put functions into modules while the block runs; afterwards what was there is there again."""
-    before = [(module, name, getattr(module, name)) for module, name, _ in functions]
-    try:
-        for module, name, function in functions:
-            setattr(module, name, function)
-        yield
-    finally:
-        for module, name, function in before:
-            setattr(module, name, function)
 
 
 def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
@@ -231,20 +214,6 @@ def _note(seconds: dict[str, tuple[list[float], list[float]]], which: int, times
 
 
 # -- files
-
-
-def _targets(path: Path, output: str | os.PathLike[str] | None, *, plot: bool, overwrite: bool) -> list[Path]:
-    """Return the files that will be written; refuse at once what cannot be."""
-    if output is None:
-        return []
-    if plot and importlib.util.find_spec("matplotlib") is None:
-        msg = "the picture needs matplotlib, which is not installed: pip install 'pixtrace[plot]', or plot=False"
-        raise MissingExtraError(msg)
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = path.name.removesuffix(".gz").removesuffix(".fits")
-    names = [f"{stem}_compare.ecsv", *([f"{stem}_compare.png"] if plot else [])]
-    return [check_output(folder / name, overwrite=overwrite) for name in names]
 
 
 @contextmanager

@@ -7,80 +7,31 @@ is a slice, once. Where the two differ on purpose (`pixtrace.trace.exposure`), j
 from __future__ import annotations
 
 import logging
-import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from pixtrace import __version__
+from pixtrace.adapters.jwst._opening import file_pixels, open_exposure
 from pixtrace.adapters.jwst._threads import remember, threads_for
-from pixtrace.adapters.jwst._transforms import fast_transform
-from pixtrace.exceptions import PixtraceError
-from pixtrace.io.jwst.geometry import IfuGeometry, MrsGeometry, SlitGeometry, boxes, evaluate, finer
-from pixtrace.io.jwst.gwcs_model import GwcsModel
-from pixtrace.io.jwst.modes import MODES, Mode
-from pixtrace.io.jwst.units import is_flux_density
+from pixtrace.io.jwst.geometry import evaluate, finer
 from pixtrace.trace.exposure import oversample_image
-from pixtrace.trace.image import SpectralImage
 from pixtrace.trace.oversample import fine_rows, nearest_rows
-from pixtrace.trace.params import TraceParams
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from pixtrace.io.jwst.geometry import Box, Geometry
-    from pixtrace.io.jwst.polynomial import Transform
+    from pixtrace.adapters.jwst._opening import Opened, Options
+    from pixtrace.io.jwst.modes import Mode
     from pixtrace.trace.result import OversampledImage
 
     Plane = npt.NDArray[Any]
 
-__all__ = ["Options", "fit_and_oversample"]
+__all__ = ["fit_and_oversample"]
 
 _log = logging.getLogger("jwst.adaptive_trace_model.trace_model")  # a name that stpipe shows and records
-_VARIANCES: Final = ("var_poisson", "var_rnoise", "var_flat")
 _AREAS: Final = ("pixelarea_steradians", "pixelarea_arcsecsq")
 _ROWS_AND_COLUMNS: Final = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What jwst's function is told beside the exposure; the names are its own.
-
-    Attributes
-    ----------
-    fit_threshold, slope_limit : float
-        See `TraceParams`.
-    psf_optimal : bool
-        See `TraceParams`.
-    oversample_factor : float
-        Fine pixels per native pixel.
-    return_intermediate_models : bool
-        Whether full and used trace, linear image and residual are returned too.
-    maximum_cores : str or int
-        See `threads_for`.
-    metadata_model : datamodel or None
-        The datamodel that a slit belongs to.
-    """
-
-    fit_threshold: float = 10.0
-    slope_limit: float = 0.1
-    psf_optimal: bool = False
-    oversample_factor: float = 1.0
-    return_intermediate_models: bool = False
-    maximum_cores: str | int = "none"
-    metadata_model: Any = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Opened:
-    """An exposure, and where its slices lie."""
-
-    image: SpectralImage
-    geometry: Geometry
-    regions: dict[int, Box]
-    mode: Mode
-    params: TraceParams
 
 
 def fit_and_oversample(module: Any, model: Any, options: Options) -> Any:  # noqa: ANN401
@@ -99,9 +50,10 @@ def fit_and_oversample(module: Any, model: Any, options: Options) -> Any:  # noq
     -------
     datamodel, tuple of datamodels, or None
         What jwst's function returns. None, with the exposure untouched, if it is one that we do not know: a time
-        series, a mode without trace model, a WCS that is laid out otherwise, a factor below 1.
+        series, a mode without trace model, a WCS that is laid out otherwise, a factor below 1; the log says why. None
+        also, with a warning, if reading it fails where it should not.
     """
-    opened = _open(model, options)
+    opened = open_exposure(model, options)
     if opened is None:
         return None
     if options.psf_optimal:
@@ -131,123 +83,21 @@ def fit_and_oversample(module: Any, model: Any, options: Options) -> Any:  # noq
     return (model, *module._intermediate_models(model, made))  # noqa: SLF001 - so is the whole business
 
 
-# -- in
-
-
-def _open(model: Any, options: Options) -> _Opened | None:  # noqa: ANN401
-    """Return an exposure with its geometry; None if it is one that we do not know."""
-    meta = (model if options.metadata_model is None else options.metadata_model).meta
-    exp_type = str(meta.exposure.type).upper()
-    mode = MODES.get(exp_type)
-    factor = float(options.oversample_factor)
-    is_ifu = type(model).__name__ == "IFUImageModel"
-    data = model.data
-    if (
-        mode is None
-        or data is None
-        or data.ndim != _ROWS_AND_COLUMNS
-        or is_ifu != (mode.geometry != "slit")
-        or not (math.isfinite(factor) and factor >= 1)
-        or not all(model.hasattr(name) for name in ("err", "dq"))
-    ):
-        return None
-    try:
-        params = TraceParams.for_mode(
-            exp_type, str(meta.instrument.detector), str(getattr(meta.instrument, "grating", ""))
-        ).replace(
-            fit_threshold=float(options.fit_threshold),
-            slope_limit=float(options.slope_limit),
-            psf_optimal=bool(options.psf_optimal),
-        )
-        geometry = _geometry(model, mode, data.shape)
-        labels = geometry.labels()
-        if labels.shape != _oriented(data, mode).shape:
-            return None
-        regions = boxes(labels)
-        along = _file_pixels(np.arange(labels.shape[0], dtype=np.float64), labels.shape[0], mode)
-        alpha, _ = evaluate(geometry, mode, labels, regions, along, want_wavelength=False)
-        image = _image(model, mode, labels, alpha)
-    except (PixtraceError, AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError) as error:
-        _log.debug("pixtrace leaves this exposure to jwst: %s: %s", type(error).__name__, error)
-        return None
-    return _Opened(image, geometry, regions, mode, params)
-
-
-def _geometry(model: Any, mode: Mode, shape: tuple[int, int]) -> Geometry:  # noqa: ANN401
-    """Return where the slices of an exposure lie."""
-    wcs = model.meta.wcs
-    where = _name(model)
-    frames = list(wcs.available_frames)
-    if mode.geometry != "ifu" and frames[0] != "detector":
-        msg = f"{where}: the WCS begins with the frame {frames[0]!r}"
-        raise PixtraceError(msg)
-    coordinates = GwcsModel(wcs, mode, where)
-    if mode.geometry == "slit":
-        box = wcs.bounding_box
-        limits = None if box is None else [(float(low), float(high)) for low, high in box.bounding_box(order="F")]
-        return SlitGeometry(shape, coordinates, limits, lambda plane: _oriented(plane, mode))
-    labels = coordinates.label_map if mode.geometry == "mrs" else model.regions
-    oriented = np.ascontiguousarray(_oriented(np.asarray(labels), mode), dtype=np.int32)
-    transforms = _polynomials(wcs, mode) if mode.geometry == "mrs" else None
-    if transforms is not None:
-        return MrsGeometry(oriented, transforms, where)
-    return IfuGeometry(oriented, coordinates, where)
-
-
-def _polynomials(wcs: Any, mode: Mode) -> dict[int, Transform] | None:  # noqa: ANN401
-    """Return the transforms of the slices of an MRS exposure, None if one is not made of polynomials."""
-    selector = getattr(wcs.get_transform("detector", mode.frame), "selector", {})
-    found: dict[int, Transform] = {}
-    for label, transform in selector.items():
-        fast = fast_transform(transform)
-        if fast is None:
-            return None
-        found[int(label)] = fast
-    return found or None
-
-
-def _image(model: Any, mode: Mode, labels: npt.NDArray[np.int32], alpha: npt.NDArray[np.float64]) -> SpectralImage:  # noqa: ANN401
-    """Return the planes of an exposure, put together."""
-
-    def plane(name: str) -> Plane:
-        return np.ascontiguousarray(_oriented(getattr(model, name), mode), dtype=np.float32)
-
-    return SpectralImage(
-        flux=plane("data"),
-        error=plane("err"),
-        alpha=alpha,
-        region_map=labels,
-        dq=np.ascontiguousarray(_oriented(model.dq, mode), dtype=np.uint32),
-        variances={name: plane(name) for name in _VARIANCES if getattr(model, name, None) is not None},
-        flipped=mode.slice_axis == "x",
-        flux_is_density=is_flux_density(str(model.meta.bunit_data or "")),
-        name=_name(model),
-    )
-
-
-def _name(model: Any) -> str:  # noqa: ANN401
-    """Return what messages call an exposure or a slit."""
-    return str(getattr(model, "name", None) or getattr(model.meta, "filename", None) or "the exposure")
-
-
-def _fine_planes(opened: _Opened, factor: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32] | None]:
+def _fine_planes(opened: Opened, factor: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32] | None]:
     """Return alpha and wavelength at the centres of the fine pixels."""
     image = opened.image
     n_rows = image.shape[0]
     nearest = nearest_rows(n_rows, factor, flipped=image.flipped)
-    along = _file_pixels(fine_rows(n_rows, factor, flipped=image.flipped), n_rows, opened.mode)
+    along = file_pixels(fine_rows(n_rows, factor, flipped=image.flipped), n_rows, opened.mode)
     labels = image.region_map[nearest]
     regions = finer(opened.regions, nearest)
     return evaluate(opened.geometry, opened.mode, labels, regions, along, want_wavelength=True)
 
 
-# -- out
-
-
 def _update(
     module: Any,  # noqa: ANN401
     model: Any,  # noqa: ANN401
-    opened: _Opened,
+    opened: Opened,
     result: OversampledImage,
     wavelength: npt.NDArray[np.float32] | None,
 ) -> None:
@@ -316,19 +166,6 @@ def _report(result: OversampledImage, threads: int) -> None:
     )
 
 
-# -- the quarter turn of MIRI
-
-
-def _oriented(plane: Plane, mode: Mode) -> Plane:
-    """Return a plane of the exposure in the orientation of the computation."""
-    return np.rot90(plane) if mode.slice_axis == "x" else plane
-
-
 def _back(plane: Plane, *, turned: bool) -> Plane:
     """Return a plane in the orientation of the exposure."""
     return np.rot90(plane, -1) if turned else plane
-
-
-def _file_pixels(rows: npt.NDArray[np.float64], n_rows: int, mode: Mode) -> npt.NDArray[np.float64]:
-    """Return the pixel numbers of the exposure that belong to rows of an image of `n_rows` rows."""
-    return n_rows - 1 - rows if mode.slice_axis == "x" else rows

@@ -15,8 +15,6 @@ import math
 import types
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import numpy as np
-
 from pixtrace import __version__
 from pixtrace._arrays import check_shape
 from pixtrace.adapters.jwst._models import column_dicts, model_from_dicts, region_dicts
@@ -27,6 +25,7 @@ from pixtrace.trace.oversample import linear_planes, oversample_planes, trace_pl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    import numpy as np
     import numpy.typing as npt
 
     from pixtrace.adapters.jwst._models import SplineModels
@@ -196,8 +195,6 @@ def _fit_2d_spline_trace(
             "auto_bkpt_factor": auto_bkpt_factor,
         }
     )
-    if fit_scale is None:  # as it is, where ours would divide by the sums of the columns
-        fit_scale = np.ones(np.shape(flux)[-1])
     return column_dicts(fit_2d_spline_trace(flux, alpha, fit_scale, **arguments))
 
 
@@ -297,7 +294,8 @@ def _fit_and_oversample(
     maximum_cores: str | int = "none",
     metadata_model: Any = None,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
-    from pixtrace.adapters.jwst._exposure import Options, fit_and_oversample
+    from pixtrace.adapters.jwst._exposure import fit_and_oversample
+    from pixtrace.adapters.jwst._opening import Options
 
     options = Options(
         fit_threshold=fit_threshold,

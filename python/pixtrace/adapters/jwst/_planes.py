@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from pixtrace.adapters._comparison import Gap, gap
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -65,6 +67,21 @@ class Difference:
     largest: float
     relative: float
 
+    @property
+    def label(self) -> str:
+        """Slit and plane."""
+        return f"{self.image} {self.plane}".strip()
+
+    @property
+    def place(self) -> int | None:
+        """Number of the slice; None for the whole image."""
+        return self.region or None
+
+    @property
+    def gap(self) -> Gap:
+        """The numbers."""
+        return Gap(self.n_pixels, self.n_differing, self.n_missing, self.largest, self.relative)
+
 
 def differences(theirs: Any, ours: Any) -> list[Difference]:  # noqa: ANN401 - datamodels come without types
     """Compare two products.
@@ -101,27 +118,9 @@ def differences(theirs: Any, ours: Any) -> list[Difference]:  # noqa: ANN401 - d
 
 def _difference(image: str, plane: str, region: int, a: Plane, b: Plane, pixels: Plane | None) -> Difference:
     """Compare two planes, or stacks of them, in some pixels; None for all."""
-    if pixels is None:
-        x, y = a.ravel(), b.ravel()
-    else:
-        x, y = (stack.reshape(stack.shape[0], -1)[:, pixels].ravel() for stack in (a, b))
-    if a.dtype.kind != "f":
-        n = int(np.count_nonzero(x != y))
-        return Difference(image, plane, region, x.size, n, 0, float("nan") if n else 0.0, n / max(x.size, 1))
-    x, y = x.astype(np.float64), y.astype(np.float64)
-    missing = np.isnan(x) != np.isnan(y)
-    with np.errstate(invalid="ignore"):  # infinity less infinity
-        gap = np.where(x == y, 0.0, np.abs(x - y))
-    seen = np.isfinite(gap)
-    largest = relative = 0.0
-    if seen.any():
-        magnitude = np.abs(x[seen])
-        scale = np.maximum(magnitude, np.median(magnitude))
-        largest = float(gap[seen].max())
-        relative = float(np.max(np.divide(gap[seen], scale, out=np.zeros_like(scale), where=scale > 0)))
-    n_missing = int(np.count_nonzero(missing))
-    n_differing = n_missing + int(np.count_nonzero(gap[seen]))
-    return Difference(image, plane, region, x.size, n_differing, n_missing, largest, relative)
+    if pixels is not None:
+        a, b = (stack.reshape(stack.shape[0], -1)[:, pixels] for stack in (a, b))
+    return Difference(image, plane, region, *gap(a, b))
 
 
 def _parts(theirs: Any, ours: Any) -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401

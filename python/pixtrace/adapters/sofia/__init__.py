@@ -7,7 +7,8 @@ One line sends an unchanged ``beammap`` reduction through pixtrace::
     pixtrace.adapters.sofia.enable()
 
 `enable` puts `PixelMap` in the place of sofia_redux's own in the running process, `disable` takes it out again, and
-``with enable():`` does both. `PixelMap` can also be used by itself, as ``PixelMap(info, reduction)``.
+``with enable():`` does both. `PixelMap` can also be used by itself, as ``PixelMap(info, reduction)``. `compare` runs
+both implementations on a scan and says how far they are apart and how long they take.
 
 Importing this costs nothing: sofia_redux (extra ``pixtrace[sofia]``) is imported when something is used, and if it is
 not installed, or in another release, that is when the error comes.
@@ -21,10 +22,11 @@ from pixtrace.adapters.sofia._peer import is_installed, missing
 from pixtrace.adapters.sofia._switch import Enabled, disable, enable, is_enabled
 
 if TYPE_CHECKING:
+    from pixtrace.adapters.sofia._compare import Comparison, compare
     from pixtrace.adapters.sofia._maps import IntensityMap
     from pixtrace.adapters.sofia._model import PixelMap
 
-__all__ = ["Enabled", "IntensityMap", "PixelMap", "disable", "enable", "is_enabled"]
+__all__ = ["Comparison", "Enabled", "IntensityMap", "PixelMap", "compare", "disable", "enable", "is_enabled"]
 
 
 class _NotInstalled(type):
@@ -50,5 +52,9 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - a class
         from pixtrace.adapters.sofia import _maps
 
         return _maps.IntensityMap
+    if name in {"Comparison", "compare"}:
+        from pixtrace.adapters.sofia import _compare
+
+        return getattr(_compare, name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

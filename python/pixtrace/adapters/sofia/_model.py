@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from pixtrace.adapters.sofia._fits import Model, as_they_are, measure
+from pixtrace.adapters.sofia._fits import Model, as_they_are
 from pixtrace.adapters.sofia._maps import IntensityMap
+from pixtrace.adapters.sofia._parallel import ParallelSafe
 from pixtrace.adapters.sofia._peer import peer_module
-from pixtrace.adapters.sofia._store import PixelStore, grid_of, scan_maps
-from pixtrace.exceptions import DataError, ParameterError
-from pixtrace.scan import IntensityMap as BlockMap
+from pixtrace.adapters.sofia._store import PixelStore, grid_of
+from pixtrace.exceptions import ParameterError
 from pixtrace.scan import PixelMap as BlockModel
 from pixtrace.scan._units import plain
-from pixtrace.scan.block import MapBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
-    from pixtrace.scan import PixelFit, PixelFits, PixelTable
+    from pixtrace.scan import PixelFits, PixelTable
 
 __all__ = ["PixelMap"]
 
 _Native: Any = peer_module("sofia_redux.scan.source_models.pixel_map").PixelMap
 
 
-class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes without types
+class PixelMap(PixelStore, ParallelSafe, _Native):  # type: ignore[misc]  # sofia_redux comes without types
     """Pixel maps of sofia_redux whose cells lie in one block of pixtrace.
 
     It is `sofia_redux.scan.source_models.pixel_map.PixelMap` to everybody who asks: geometry, headers and files are
@@ -50,6 +50,8 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
     """
 
     process_brief: Any
+    _original: PixelMap | None = None
+    _carried: Mapping[int, npt.NDArray[Any]] = MappingProxyType({})
 
     def __init__(self, info: Any, reduction: Any = None) -> None:  # noqa: ANN401
         self._ours = Model(info, reduction)
@@ -61,7 +63,7 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
     @property
     def referenced_attributes(self) -> Any:  # noqa: ANN401
         """Attributes that a copy shares."""
-        return set(super().referenced_attributes) | {"_ours"}
+        return set(super().referenced_attributes) | {"_ours", "_original", "_carried"}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -83,8 +85,10 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
     def copy(self, with_contents: bool = True) -> PixelMap:  # noqa: FBT001, FBT002 - the signature of sofia_redux
         """Return a copy with maps of its own, or with none."""
         numbers = self.collect()
+        self._take_base()
         other: PixelMap = super().copy(with_contents=False)
         other._ours = Model(other.info, other.reduction)
+        other._original, other._carried = self._original or self, self._carried
         other.pixel_maps = {}
         block = self._ours.block
         if block is not None:
@@ -96,8 +100,36 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
             other.push()
         return other
 
+    def _shared_base(self) -> Mapping[int, npt.NDArray[Any]]:
+        """Return the maps of the round before, by pixel, of the model that this one is a copy of.
+
+        sofia_redux copies the model of a reduction once, adds the scans of each round to that copy (or, in other
+        processes, to pickled copies of it), and tells the model alone of the end of a round: its copies share the base.
+        """
+        model: Model | None = getattr(self._original, "_ours", None)
+        block = None if model is None else model.block
+        if block is None or self.grid is None or block.grid != grid_of(self):
+            return self._carried
+        if not block.stack.has_base:
+            return {}
+        return {number: block.stack.base[block.row(number)] for number in block.fixed_indices}
+
+    def _forget_original(self) -> None:
+        self._original, self._carried = None, {}
+
+    def _take_base(self) -> None:
+        """Let all maps know the round before, if this is a copy."""
+        block, shared = self._ours.block, self._shared_base()
+        if block is None or not shared:
+            return
+        for number in block.fixed_indices:
+            if number in shared:
+                block.stack.base[block.row(number)] = shared[number]
+        self.rebind()
+
     def clear_all_memory(self) -> None:
         """Let go of everything."""
+        self._forget_original()
         super().clear_all_memory()
         self._ours.block = None
         self._ours.clear_all_memory()
@@ -105,7 +137,10 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
     def __getstate__(self) -> dict[str, Any]:
         """Return everything, with the maps in one block."""
         self.pull()
+        self._take_base()
         state = dict(self.__dict__)
+        state.pop("_original", None)
+        state["_carried"] = dict(self._shared_base())
         state["pixel_maps"] = dict.fromkeys(self.strangers())
         ours = state.pop("_ours")
         state["block"], state["map_coupling"] = ours.block, dict(ours.map_coupling)
@@ -298,17 +333,20 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
             Gains to the source, now and at the time of the last subtraction.
         """
         if self.collect():
+            self._take_base()
             self._ours.sync_source_gains(frames, pixels, frame_gains, source_gains, sync_gains)
 
     def set_base(self) -> None:
         """Keep a copy of each map as the one of the round before."""
         self.collect()
+        self._forget_original()  # from now on it has a base of its own
         self._ours.set_base()
         self.rebind()
 
     def process_scan(self, scan: Any) -> None:  # noqa: ANN401
         """Process maps that hold one scan, and set its weight."""
         self.pull()
+        self._take_base()
         self._ours.process_scan(scan)
         self.push()
 
@@ -380,69 +418,3 @@ class PixelMap(PixelStore, _Native):  # type: ignore[misc]  # sofia_redux comes 
         found.generation = int(self.generation)
         found.integration_time = float(plain(self.integration_time, "s", "integration_time"))
         return found
-
-    @classmethod
-    def parallel_safe_add_points(cls, args: tuple[Any, ...], pixel_number: int) -> tuple[int, Any]:
-        """Add samples to one map; see sofia_redux."""
-        template, maps, fixed_indices, *rest = args
-        plain_template = _template(template)
-        number, found = BlockModel.parallel_safe_add_points(
-            (plain_template, scan_maps(maps), fixed_indices, *rest), pixel_number
-        )
-        there = maps.get(number)
-        return number, there if there is not None else IntensityMap.on(template, found.block, number)
-
-    @classmethod
-    def parallel_safe_merge_accumulate(cls, args: tuple[Any, Any], pixel_index: int) -> tuple[int, Any]:
-        """Merge one map onto another; see sofia_redux."""
-        maps, others = args
-        ours, theirs = maps.get(pixel_index), others.get(pixel_index)
-        if theirs is None:
-            return pixel_index, ours
-        if ours is None:
-            return pixel_index, theirs.copy()
-        ours.merge_accumulate(theirs)
-        return pixel_index, ours
-
-    @classmethod
-    def parallel_safe_process_final(cls, args: tuple[Any], pixel_index: int) -> tuple[int, Any]:
-        """Level and reweight one map for good; see sofia_redux."""
-        found = args[0].get(pixel_index)
-        if found is not None:
-            found.process_final()
-        return pixel_index, found
-
-    @classmethod
-    def parallel_safe_sync_source_gains(cls, args: tuple[Any, ...], pixel_number: int) -> npt.NDArray[Any]:
-        """Subtract the source from the signal of one channel; see sofia_redux."""
-        maps, *rest = args
-        return BlockModel.parallel_safe_sync_source_gains((scan_maps(maps), *rest), pixel_number)
-
-    @classmethod
-    def parallel_safe_calculate_pixel_data(cls, args: tuple[Any, ...], pixel_number: int) -> PixelFit | None:
-        """Find the source in one map; see sofia_redux."""
-        maps, smooth, point_size, degree, reduce_degrees = args
-        found = maps.get(pixel_number)
-        ours = getattr(found, "ours", None)
-        if ours is None:
-            return None
-        found.absorb()
-        with as_they_are(ours.block, [ours.fixed_index]):
-            fits = measure(
-                ours.block,
-                [ours.fixed_index],
-                float(plain(point_size, "arcsec", "point_size")),
-                smooth=smooth,
-                degree=degree,
-                reduce_degrees=reduce_degrees,
-            )
-        return fits.fit(0) if fits.is_found[0] else None
-
-
-def _template(template: Any) -> BlockMap:  # noqa: ANN401
-    """Return an empty map of ours on the grid of a template."""
-    grid = grid_of(template)
-    if grid is None:
-        msg = "the template has no grid; call `create_from` with scans first"
-        raise DataError(msg)
-    return BlockMap(MapBlock(grid, [-1], info=template.info), -1)

@@ -131,12 +131,15 @@ class PixelStore:
         block = self._ours.block
         if block is None:
             return
+        new: list[int] = []
         for number in block.fixed_indices:
             found = self.pixel_maps.get(number)
             if isinstance(found, IntensityMap) and found.is_in(block, number):
                 found.rebind()
             elif found is None or _is_map(found):
-                self.pixel_maps[number] = IntensityMap.on(self.template, block, number)
+                new.append(number)
+        if new:
+            self.pixel_maps.update(IntensityMap.on_each(self.template, block, new))
 
     def windows(self) -> list[IntensityMap]:
         """Return the objects of all maps in the block, in its order."""

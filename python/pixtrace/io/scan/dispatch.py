@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pixtrace.exceptions import DataError, FileReadError
+from pixtrace.exceptions import DataError, FileReadError, PixtraceError
 from pixtrace.io.fitsfile import GZIP_MAGIC
 from pixtrace.io.scan.hawc import TABLE_NAME, open_hawc
 from pixtrace.io.scan.neutral_ecsv import ECSV_MAGIC, open_neutral_ecsv
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pixtrace.io.scan.raw import ScanStream
 
-__all__ = ["open_scan", "open_scans"]
+__all__ = ["is_raw_scan", "open_scan", "open_scans"]
 
 
 def open_scan(path: str | os.PathLike[str], *, pointing_shift: float | None = None) -> ScanStream:
@@ -118,6 +118,25 @@ def open_scans(paths: Iterable[str | os.PathLike[str]], *, pointing_shift: float
             )
             raise DataError(msg)
     return scans
+
+
+def is_raw_scan(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file is the raw scan of an instrument, by what is in it.
+
+    Parameters
+    ----------
+    path : path-like
+        Any file, or none.
+
+    Returns
+    -------
+    bool
+        True for raw HAWC+ FITS, also packed with gzip; false for everything else, and for what cannot be read.
+    """
+    try:
+        return any(table.name == TABLE_NAME for table in RowFile(Path(path)).tables)
+    except PixtraceError:
+        return False
 
 
 def _first_bytes(path: Path) -> bytes:

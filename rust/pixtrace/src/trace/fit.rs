@@ -198,7 +198,7 @@ fn fit_regions<T: Real>(
 
 /// Fits one region: all pixels with finite alpha, whatever their label says; without profile, threshold or trimming.
 ///
-/// `column_sums` (one per image column) divides the flux of each column; the sum of its finite flux where not given.
+/// `column_sums` (one per image column) divides the flux of each column; without it the flux is taken as it is.
 ///
 /// # Errors
 /// [`Error::Parameter`], [`Error::ColumnOutside`], [`Error::LengthMismatch`], and [`Error::Cancelled`].
@@ -220,7 +220,7 @@ pub fn fit_region<T: Real>(
             });
         }
         Some(given) => given[pixels.columns.clone()].to_vec(),
-        None => pixels.column_sums::<T>(false),
+        None => vec![1.0; pixels.columns.len()],
     };
     fit_columns::<T>(pixels, &sums, n_columns, params, None, control)
 }
