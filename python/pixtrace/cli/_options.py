@@ -40,6 +40,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "threads": (int,),
     "format": (str,),
     "rescale": (bool,),
+    "joint": (bool,),
     "parameters": (dict,),
 }
 _KIND_NAMES: Mapping[type, str] = {
@@ -76,6 +77,8 @@ class Options:
         File with models to be used instead of fits.
     rescale : bool or None
         Whether those are scaled to the flux of each exposure; None: unless they were fitted to it.
+    joint : bool
+        Whether exposures of one source and setting are fitted together.
     parameters : mapping of str to object
         Further changes to the parameters, by name.
 
@@ -102,6 +105,7 @@ class Options:
     format: str = "fits"
     model: Path | None = None
     rescale: bool | None = None
+    joint: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -177,7 +181,8 @@ class Options:
         """
         from pixtrace.trace.params import TraceParams
 
-        params = native if self.preset is None else TraceParams.preset(self.preset)
+        preset = "robust" if self.joint and self.preset is None else self.preset
+        params = native if preset is None else TraceParams.preset(preset)
         changes = {name: getattr(self, name) for name in _OWN if getattr(self, name) is not None}
         return params.replace(**self.parameters, **changes)
 

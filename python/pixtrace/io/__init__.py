@@ -11,6 +11,7 @@ from pixtrace.io.collect import collect_inputs
 from pixtrace.io.dispatch import inspect, open_exposure
 from pixtrace.io.exposure import Exposure, ExposureInfo, ImageInfo
 from pixtrace.io.fits import FitsExposure, read_image, write_image
+from pixtrace.io.joint import fit_exposures, matching
 from pixtrace.io.models import StoredModel, load_models, save_models
 from pixtrace.io.product import apply_models, fit_exposure, oversample_exposure, oversample_file
 
@@ -25,8 +26,10 @@ __all__ = [
     "check_output",
     "collect_inputs",
     "fit_exposure",
+    "fit_exposures",
     "inspect",
     "load_models",
+    "matching",
     "open_exposure",
     "oversample_exposure",
     "oversample_file",

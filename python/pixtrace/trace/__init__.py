@@ -9,6 +9,7 @@ Two ways in: `fit_all_regions` and its kin work on plain arrays, one job each; `
 """
 
 from pixtrace.trace.bspline import BSpline
+from pixtrace.trace.dithers import DitherFit, DitherGroup, fit_dithers
 from pixtrace.trace.exposure import FittedImage, OversampledImage, apply_model, fit_image, oversample_image
 from pixtrace.trace.fit import fit_2d_spline_trace, fit_all_regions
 from pixtrace.trace.image import SpectralImage
@@ -25,6 +26,8 @@ __all__ = [
     "PRESETS",
     "BSpline",
     "ColumnTrace",
+    "DitherFit",
+    "DitherGroup",
     "FittedImage",
     "OversampledErrors",
     "OversampledFlux",
@@ -42,6 +45,7 @@ __all__ = [
     "apply_model",
     "fit_2d_spline_trace",
     "fit_all_regions",
+    "fit_dithers",
     "fit_image",
     "fit_robust",
     "linear_oversample",

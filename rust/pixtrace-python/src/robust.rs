@@ -15,19 +15,19 @@ use crate::planes::Plane;
 use crate::run::{Settings, run};
 
 /// Planes of one exposure, all of one precision.
-struct Planes<'py, T: Element> {
-    flux: PyReadonlyArray2<'py, T>,
-    error: Option<PyReadonlyArray2<'py, T>>,
-    variances: Vec<PyReadonlyArray2<'py, T>>,
+pub(crate) struct Planes<'py, T: Element> {
+    pub(crate) flux: PyReadonlyArray2<'py, T>,
+    pub(crate) error: Option<PyReadonlyArray2<'py, T>>,
+    pub(crate) variances: Vec<PyReadonlyArray2<'py, T>>,
 }
 
 /// The planes of either precision.
-enum Given<'py> {
+pub(crate) enum Given<'py> {
     Single(Planes<'py, f32>),
     Double(Planes<'py, f64>),
 }
 
-fn gather<'py>(
+pub(crate) fn gather<'py>(
     flux: Plane<'py>,
     error: Option<Plane<'py>>,
     variances: Vec<Plane<'py>>,
@@ -66,6 +66,16 @@ pub(crate) struct RobustArguments {
     half_windows: Vec<usize>,
     knots_per_pixel: Vec<f64>,
     clip_sigma: f64,
+}
+
+impl From<RobustArguments> for RobustParams {
+    fn from(fit: RobustArguments) -> Self {
+        Self {
+            half_windows: fit.half_windows,
+            knots_per_pixel: fit.knots_per_pixel,
+            clip_sigma: fit.clip_sigma,
+        }
+    }
 }
 
 /// Which fit is to be made.
@@ -115,11 +125,7 @@ pub(crate) fn fit_robust<'py>(
     n_threads: Option<usize>,
     progress: Option<Bound<'py, PyAny>>,
 ) -> BoundaryResult<PyTraceModel> {
-    let fit = Fit::Robust(RobustParams {
-        half_windows: fit.half_windows,
-        knots_per_pixel: fit.knots_per_pixel,
-        clip_sigma: fit.clip_sigma,
-    });
+    let fit = Fit::Robust(fit.into());
     let settings = Settings { n_threads, progress };
     match gather(flux, error, variances)? {
         Given::Single(planes) => fit_planes(py, &settings, &planes, &alpha, &region_map, &fit),
