@@ -100,7 +100,7 @@ pub(super) fn settle(
             return Err(Error::Offsets { reason: "the source has no structure along the slices" });
         }
         let excess = (terms.chi2 / terms.degrees.max(1.0)).max(1.0);
-        let mut step: Vec<f64> = (0..n).map(|i| dot(covariance.row(i), &terms.gradient)).collect();
+        let step: Vec<f64> = (0..n).map(|i| dot(covariance.row(i), &terms.gradient)).collect();
         covariance.elements.iter_mut().for_each(|c| *c *= excess);
         let longest = step.iter().fold(0.0, |longest, s| f64::max(longest, s.abs()));
         if !longest.is_finite() {
@@ -123,8 +123,9 @@ pub(super) fn settle(
         }
         before.clone_from(&step);
         let shortened = damping.min(LONGEST_STEP * pitch / longest);
-        step.iter_mut().for_each(|s| *s *= shortened);
-        offsets.iter_mut().zip(&step).for_each(|(offset, step)| *offset += step);
+        for (offset, step) in offsets.iter_mut().zip(&step) {
+            *offset += shortened * step;
+        }
     }
     let settled = settled.ok_or(Error::Offsets { reason: "the steps towards them do not end" })?;
     let is_uncertain = (0..n).any(|e| settled.covariance.row(e)[e].sqrt() > LARGEST_ERROR * pitch);

@@ -43,7 +43,9 @@ pub(super) fn search(seen: &[Shared<'_>], n_exposures: usize, pitch: f64) -> Vec
         })
         .collect();
     let mean = offsets.iter().sum::<f64>() / n_exposures as f64;
-    offsets.iter_mut().for_each(|offset| *offset -= mean);
+    for offset in &mut offsets {
+        *offset -= mean;
+    }
     offsets
 }
 
