@@ -25,6 +25,7 @@ __all__ = [
     "fine_rows",
     "fit_all_regions",
     "fit_all_regions_recorded",
+    "fit_joint",
     "fit_region",
     "fit_robust",
     "fit_spline",
@@ -101,6 +102,14 @@ class _ExtractArguments(TypedDict):
     profile_errors: bool
     planes: bool
 
+class _JointArguments(TypedDict):
+    half_windows: list[int]
+    knots_per_pixel: list[float]
+    offsets: list[float] | None
+    refine: bool
+    grouping: str
+    tolerance: float
+
 @final
 class TraceModel:
     @classmethod
@@ -174,6 +183,14 @@ def fit_robust(
     n_threads: int | None,
     progress: _Progress | None,
 ) -> TraceModel: ...
+def fit_joint(
+    exposures: Sequence[tuple[_Plane, _Plane | None, _Float64, _Labels, Sequence[_Plane]]],
+    *,
+    alone: _RobustArguments,
+    joint: _JointArguments,
+    n_threads: int | None,
+    progress: _Progress | None,
+) -> tuple[list[TraceModel], list[tuple[list[int], list[float], _Float64, int, dict[int, list[list[int]]]]]]: ...
 def oversample_with_errors(
     model: TraceModel,
     flux: _Plane,

@@ -11,6 +11,7 @@ from pixtrace.cli._run import new_target, summarise
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pixtrace.cli._joint import JointFits
     from pixtrace.cli._options import Options
     from pixtrace.cli._terminal import Terminal
     from pixtrace.io import Exposure
@@ -22,7 +23,9 @@ __all__ = ["fit_one", "prepared"]
 _log = logging.getLogger(__name__)
 
 
-def fit_one(path: Path, options: Options, terminal: Terminal, written: dict[Path, Path]) -> str:
+def fit_one(
+    path: Path, options: Options, terminal: Terminal, written: dict[Path, Path], joint: JointFits | None
+) -> str:
     """Fit one file, write its models, and return the line about it.
 
     Parameters
@@ -35,6 +38,8 @@ def fit_one(path: Path, options: Options, terminal: Terminal, written: dict[Path
         Where to show progress.
     written : dict of Path to Path
         Inputs by the names of their results; this one is added.
+    joint : JointFits or None
+        Where it finds the fit that it shares with other files.
 
     Returns
     -------
@@ -47,20 +52,21 @@ def fit_one(path: Path, options: Options, terminal: Terminal, written: dict[Path
     from pixtrace.trace.thresholds import Thresholds
 
     started = time.perf_counter()
+    fitted, words = (None, "") if joint is None else joint.of(path, terminal)
     with terminal.progress(path.name) as progress, open_exposure(path, preset=options.preset) as exposure:
         stem = path.name.removesuffix(".gz").removesuffix(".fits")
         target = options.output / f"{stem}_tracemodel.{options.format}"
         new_target(target, written, overwrite=options.overwrite)
         params = options.params_for(exposure.params)
         _log.debug("%s: %s", exposure.name, params)
-        models = fit_exposure(exposure, params, n_threads=options.threads, progress=progress)
+        models = fit_exposure(exposure, params, fitted=fitted, n_threads=options.threads, progress=progress)
         save_models(target, models, overwrite=options.overwrite)
         written[target] = path
         parts = [
             count(image, FittedImage(model=stored.model, offset=0.0, thresholds=Thresholds(None, None)), 0, 0.0)
             for image, stored in zip(exposure.images, models, strict=True)
         ]
-    return f"{path.name}: {summarise(parts)}, {time.perf_counter() - started:.2f} s -> {target}"
+    return f"{path.name}: {summarise(parts)}{words}, {time.perf_counter() - started:.2f} s -> {target}"
 
 
 def prepared(exposure: Exposure, options: Options) -> tuple[TraceParams, list[FittedImage]]:

@@ -43,6 +43,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "rescale": (bool,),
     "integrations": (bool,),
     "shift": (bool,),
+    "joint": (bool,),
     "parameters": (dict,),
 }
 _KIND_NAMES: Mapping[type, str] = {
@@ -83,6 +84,8 @@ class Options:
         Whether all integrations of a time series are oversampled; None: with the preset "robust" alone.
     shift : bool
         Whether a shift is fitted to each of them.
+    joint : bool
+        Whether exposures of one source and setting are fitted together.
     parameters : mapping of str to object
         Further changes to the parameters, by name.
 
@@ -113,6 +116,7 @@ class Options:
     rescale: bool | None = None
     integrations: bool | None = None
     shift: bool = False
+    joint: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -188,7 +192,8 @@ class Options:
         """
         from pixtrace.trace.params import TraceParams
 
-        params = native if self.preset is None else TraceParams.preset(self.preset)
+        preset = "robust" if self.joint and self.preset is None else self.preset
+        params = native if preset is None else TraceParams.preset(preset)
         changes = {name: getattr(self, name) for name in _OWN if getattr(self, name) is not None}
         return params.replace(**self.parameters, **changes)
 

@@ -131,6 +131,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_CONFIG + _EXIT_CODES,
     )
     _add_factor(oversample, "2")
+    _add_joint(oversample)
     _add_processing(oversample)
     _add_series(oversample.add_argument_group("time series"))
 
@@ -140,6 +141,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Fit the trace of every slice or slit and write the exposure with its trace image (factor 1).",
         epilog=_CONFIG.replace("  factor = 3\n", "") + _EXIT_CODES,
     )
+    _add_joint(trace)
     _add_processing(trace)
 
     _add_models(commands)
@@ -262,6 +264,7 @@ def _add_models(commands: argparse._SubParsersAction[_Parser]) -> None:
         description="Fit the trace of every slice or slit and write the models, for `pixtrace apply`.",
         epilog=_CONFIG.replace("  factor = 3\n", "").replace("  plot = true\n", '  format = "fits"\n') + _EXIT_CODES,
     )
+    _add_joint(fit)
     fit.add_argument("files", nargs="+", metavar="FILE", help=_FILES_HELP)
     output = fit.add_argument_group("output")
     _add_output(output)
@@ -310,6 +313,15 @@ def _add_factor(parser: argparse.ArgumentParser, default: str) -> None:
         type=float,
         metavar="N",
         help=f"how many times finer, any number from 1 on (default: {default})",
+    )
+
+
+def _add_joint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--joint",
+        action=argparse.BooleanOptionalAction,
+        help="fit exposures of the same target and setting together: one profile, with an offset for each exposure "
+        "(implies --preset robust)",
     )
 
 

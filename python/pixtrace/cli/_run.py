@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from pixtrace.cli._joint import JointFits
     from pixtrace.cli._options import Options
     from pixtrace.cli._terminal import Terminal
     from pixtrace.io import Exposure
     from pixtrace.trace.image import SpectralImage
-    from pixtrace.trace.result import OversampledImage, TraceSummary
+    from pixtrace.trace.params import TraceParams
+    from pixtrace.trace.result import FittedImage, OversampledImage, TraceSummary
 
-    Process = Callable[[Path, Options, Terminal, dict[Path, Path]], str]
+    Process = Callable[[Path, Options, Terminal, dict[Path, Path], JointFits | None], str]
 
 __all__ = ["describe", "new_target", "run", "summarise"]
 
@@ -39,8 +41,9 @@ def run(arguments: Sequence[str], options: Options, terminal: Terminal, process:
     terminal : Terminal
         Where to report.
     process : callable, optional
-        What to do with each file, called as ``process(path, options, terminal, written)``; it adds what it writes, by
-        name, to `written`, and returns the line about the file. By default the file is oversampled.
+        What to do with each file, called as ``process(path, options, terminal, written, joint)``; it adds what it
+        writes, by name, to `written`, takes its models from `joint` unless that is None, and returns the line about the
+        file. By default the file is oversampled.
 
     Returns
     -------
@@ -57,12 +60,13 @@ def run(arguments: Sequence[str], options: Options, terminal: Terminal, process:
     _check(options)
     terminal.take_over_astropy()
     inputs, failures = _collect(arguments)
+    joint = _joint(inputs, options)
     written: dict[Path, Path] = {}
     done = 0
     try:
         for path in inputs:
             try:
-                terminal.say((process or _process)(path, options, terminal, written))
+                terminal.say((process or _process)(path, options, terminal, written, joint))
                 done += 1
             except Exception as error:  # noqa: BLE001 - whatever it is, the other files are done
                 failures.append(_failure(str(path), error))
@@ -98,10 +102,13 @@ def describe(error: BaseException) -> str:
 
 def _check(options: Options) -> None:
     """Refuse at once what cannot work for any file, and make the output folder."""
-    if options.preset is not None:
+    if options.preset is not None or options.joint:
+        from pixtrace.cli._joint import check_method
         from pixtrace.trace.params import TraceParams
 
-        options.params_for(TraceParams.preset(options.preset))
+        params = options.params_for(TraceParams.preset(options.preset or "robust"))
+        if options.joint:
+            check_method(params)
     drawing = [name for name in ("plot", "report", "report_png") if getattr(options, name)]
     if drawing:
         from importlib.util import find_spec
@@ -132,6 +139,15 @@ def _collect(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
         except PixtraceError as error:
             failures.append(_failure(argument, error))
     return list(inputs.values()), failures
+
+
+def _joint(inputs: Sequence[Path], options: Options) -> JointFits | None:
+    """Return where the files find the fits that they share, None if each has its own."""
+    if not options.joint:
+        return None
+    from pixtrace.cli._joint import JointFits
+
+    return JointFits(inputs, options)
 
 
 def _failure(name: str, error: Exception) -> str:
@@ -168,7 +184,9 @@ def new_target(target: Path, written: dict[Path, Path], *, overwrite: bool) -> N
     check_output(target, overwrite=overwrite)
 
 
-def _process(path: Path, options: Options, terminal: Terminal, written: dict[Path, Path]) -> str:
+def _process(
+    path: Path, options: Options, terminal: Terminal, written: dict[Path, Path], joint: JointFits | None
+) -> str:
     """Process one file and return the line about it."""
     from pixtrace.cli._series import oversample_integrations, wants_integrations
     from pixtrace.io import open_exposure
@@ -177,6 +195,7 @@ def _process(path: Path, options: Options, terminal: Terminal, written: dict[Pat
     if wants_integrations(path, options):
         return oversample_integrations(path, options, terminal, written)
     started = time.perf_counter()
+    shared, words = (None, "") if joint is None else joint.of(path, terminal)
     with terminal.progress(path.name) as progress, open_exposure(path, preset=options.preset) as exposure:
         target = options.output / exposure.output_name(options.factor)
         picture = target.with_suffix(".png")
@@ -186,7 +205,8 @@ def _process(path: Path, options: Options, terminal: Terminal, written: dict[Pat
         report = Report(target, options)
         report.check()
         _log.info("%s: %s, %d image(s)", path, exposure.kind, len(exposure.images))
-        results = _oversample(exposure, options, progress)
+        params, fitted = _prepared(exposure, options, shared)
+        results = _oversample(exposure, options, params, fitted, progress)
         _log.info("%s: computed after %.2f s", path, time.perf_counter() - started)
         files = exposure.save(
             results, target, overwrite=options.overwrite, intermediate=options.save_intermediate_results
@@ -198,20 +218,30 @@ def _process(path: Path, options: Options, terminal: Terminal, written: dict[Pat
             _log.info("%s: drew %s", path, picture)
             files.append(picture)
         report.write(exposure, results, files)
-    return f"{path.name}: {_summary(results)}, {time.perf_counter() - started:.2f} s -> {target}"
+    return f"{path.name}: {_summary(results)}{words}, {time.perf_counter() - started:.2f} s -> {target}"
+
+
+def _prepared(
+    exposure: Exposure, options: Options, joint: list[FittedImage] | None
+) -> tuple[TraceParams, list[FittedImage] | None]:
+    """Return the parameters for an exposure, and its models if they are there already."""
+    if joint is None and options.model is not None:
+        from pixtrace.cli._models import prepared
+
+        return prepared(exposure, options)
+    return options.params_for(exposure.params), joint
 
 
 def _oversample(
-    exposure: Exposure, options: Options, progress: Callable[[int, int], None] | None
+    exposure: Exposure,
+    options: Options,
+    params: TraceParams,
+    fitted: list[FittedImage] | None,
+    progress: Callable[[int, int], None] | None,
 ) -> list[OversampledImage]:
     """Return the result of each image of an exposure."""
     from pixtrace.io import oversample_exposure
 
-    params, fitted = options.params_for(exposure.params), None
-    if options.model is not None:
-        from pixtrace.cli._models import prepared
-
-        params, fitted = prepared(exposure, options)
     _log.debug("%s: %s", exposure.name, params)
     return oversample_exposure(
         exposure,

@@ -11,6 +11,7 @@ from pixtrace.io.collect import collect_inputs
 from pixtrace.io.dispatch import inspect, open_exposure
 from pixtrace.io.exposure import Exposure, ExposureInfo, ImageInfo
 from pixtrace.io.fits import FitsExposure, read_image, write_image
+from pixtrace.io.joint import fit_exposures, matching
 from pixtrace.io.models import StoredModel, load_models, save_models
 from pixtrace.io.product import apply_models, fit_exposure, oversample_exposure, oversample_file
 from pixtrace.io.spectra import write_spectra
@@ -28,9 +29,11 @@ __all__ = [
     "collect_inputs",
     "extract_exposure",
     "fit_exposure",
+    "fit_exposures",
     "fit_for_use",
     "inspect",
     "load_models",
+    "matching",
     "open_exposure",
     "oversample_exposure",
     "oversample_file",

@@ -25,6 +25,7 @@ def fit_exposure(
     exposure: Exposure,
     params: TraceParams | None = None,
     *,
+    fitted: Sequence[FittedImage] | None = None,
     n_threads: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> list[StoredModel]:
@@ -36,6 +37,8 @@ def fit_exposure(
         What `open_exposure` returned.
     params : TraceParams, optional
         How; None takes the exposure's own, those of its mode.
+    fitted : sequence of FittedImage, optional
+        Fits of the images that are there already, as `fit_exposures` makes them; None makes them.
     n_threads, progress : optional
         See `pixtrace.trace.fit_image`.
 
@@ -51,13 +54,13 @@ def fit_exposure(
     """
     params = exposure.params if params is None else params
     stored: list[StoredModel] = []
-    for image in exposure.images:
-        fitted = fit_image(image, params, n_threads=n_threads, progress=progress)
+    for index, image in enumerate(exposure.images):
+        found = fit_image(image, params, n_threads=n_threads, progress=progress) if fitted is None else fitted[index]
         stored.append(
             StoredModel(
-                model=fitted.model,
+                model=found.model,
                 name=image.name,
-                offset=fitted.offset,
+                offset=found.offset,
                 params=params,
                 source=exposure.path.name,
                 fingerprint=fingerprint(image),

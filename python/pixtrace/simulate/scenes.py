@@ -9,7 +9,15 @@ from pixtrace.simulate.scene import Detector, Scene, Spectrum, Star, simulate
 __all__ = ["nirspec_ifu", "star_in_ifu"]
 
 
-def star_in_ifu(*, n_columns: int = 1024, n_slices: int = 5, snr: float = 300.0, seed: int = 0) -> Scene:
+def star_in_ifu(
+    *,
+    n_columns: int = 1024,
+    n_slices: int = 5,
+    snr: float = 300.0,
+    seed: int = 0,
+    tilt: float = 28.0,
+    dither: tuple[float, float] = (0.0, 0.0),
+) -> Scene:
     """Simulate an undersampled star in a small integral-field unit, with the pixels of MIRI MRS channel 1.
 
     The core of the star is 1.6 pixels wide (full width at half maximum), so that the spectrum along a detector row, or
@@ -25,6 +33,11 @@ def star_in_ifu(*, n_columns: int = 1024, n_slices: int = 5, snr: float = 300.0,
         Signal-to-noise ratio of the brightest pixels.
     seed : int, optional
         Seed of the noise.
+    tilt : float, optional
+        Rows by which the slices climb from the first column to the last. With less than a row and its bow, a column
+        samples the star much as its neighbours do.
+    dither : tuple of float, optional
+        How far the star has moved along and across the slices [arcsec]; a row is 0.196 arcsec.
 
     Returns
     -------
@@ -37,8 +50,8 @@ def star_in_ifu(*, n_columns: int = 1024, n_slices: int = 5, snr: float = 300.0,
         height=24.0,
         pixel_scale=0.196,
         slice_width=0.177,
-        tilt=28.0,
-        bow=4.0,
+        tilt=tilt,
+        bow=min(4.0, tilt / 7.0),
         first_label=101,
     )
     spectrum = Spectrum(
@@ -48,9 +61,11 @@ def star_in_ifu(*, n_columns: int = 1024, n_slices: int = 5, snr: float = 300.0,
         lines=((5.05, -0.06, 0.004), (5.34, 0.35, 0.0022), (5.51, 0.2, 0.0022), (5.61, -0.08, 0.006)),
     )
     peak = 6400.0  # what the brightest pixels of this scene hold, to a few per cent
+    along, across = dither
+    star = Star(alpha=0.14 + along, beta=geometry.beta[n_slices // 2] + 0.02 + across, spectrum=spectrum)
     return simulate(
         geometry,
-        stars=(Star(alpha=0.14, beta=geometry.beta[n_slices // 2] + 0.02, spectrum=spectrum),),
+        stars=(star,),
         background=Spectrum(level=20.0, wavelength=5.3, slope=2.0, lines=((5.34, 1.5, 0.0022),)),
         psf=Psf(fwhm=0.31, wavelength=5.3),
         detector=Detector(read_noise=2.0, photons=snr**2 / peak),

@@ -9,6 +9,7 @@ Two ways in: `fit_all_regions` and its kin work on plain arrays, one job each; `
 """
 
 from pixtrace.trace.bspline import BSpline
+from pixtrace.trace.dithers import DitherFit, DitherGroup, fit_dithers
 from pixtrace.trace.evaluate import EvaluatedModel
 from pixtrace.trace.exposure import FittedImage, OversampledImage, apply_model, fit_image, oversample_image
 from pixtrace.trace.extract import Extraction, extract
@@ -34,6 +35,8 @@ __all__ = [
     "ChangedImage",
     "ColumnTrace",
     "Cube",
+    "DitherFit",
+    "DitherGroup",
     "EvaluatedModel",
     "ExtractedSpectrum",
     "Extraction",
@@ -60,6 +63,7 @@ __all__ = [
     "extract",
     "fit_2d_spline_trace",
     "fit_all_regions",
+    "fit_dithers",
     "fit_image",
     "fit_robust",
     "fit_time_series",

@@ -23,14 +23,14 @@ from pixtrace.trace.params import TraceParams
 from pixtrace.trace.refine import refined
 from pixtrace.trace.result import FittedImage, OversampledImage, TraceSummary, summarise
 from pixtrace.trace.robust import fit_robust
-from pixtrace.trace.thresholds import Thresholds, clipped_mean_std, thresholds
+from pixtrace.trace.thresholds import Thresholds, negative_mean, prepared_flux, thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import numpy.typing as npt
 
-    from pixtrace.trace.image import FloatPlane, LabelPlane, SpectralImage
+    from pixtrace.trace.image import FloatPlane, SpectralImage
     from pixtrace.trace.model import TraceModel
 
     Progress = Callable[[int, int], object]
@@ -74,9 +74,7 @@ def fit_image(
     """
     _check_call(params, progress)
     start = perf_counter()
-    good = usable_flux(image)
-    offset = _negative_mean(good, image.region_map)
-    flux = good - good.dtype.type(offset) if offset else good
+    flux, offset = prepared_flux(image)
     is_propagated = params.errors == "propagated" and image.error is not None
     variances = list(image.variances.values()) if is_propagated else []
     if params.method == "robust":
@@ -154,7 +152,7 @@ def apply_model(
         )
         raise DataError(msg)
     good = usable_flux(image)
-    offset = _negative_mean(good, image.region_map) if offset is None else as_real(offset, "offset")
+    offset = negative_mean(good, image.region_map) if offset is None else as_real(offset, "offset")
     if rescale:
         flux = good - good.dtype.type(offset) if offset else good
         model = model.rescaled(flux, image.alpha, image.region_map, n_threads=n_threads)
@@ -380,12 +378,6 @@ def _some(labels: Iterable[int]) -> str:
     """Return the first few of some labels."""
     known = list(labels)
     return ", ".join(map(str, known[:6])) + (f" ... ({len(known)} in all)" if len(known) > 6 else "")  # noqa: PLR2004
-
-
-def _negative_mean(flux: FloatPlane, region_map: LabelPlane) -> float:
-    """Return the clipped mean of the flux in all regions if it is negative, else 0."""
-    mean, _ = clipped_mean_std(flux[region_map > 0])
-    return min(mean, 0.0) if math.isfinite(mean) else 0.0
 
 
 def _thresholds(image: SpectralImage, flux: FloatPlane, params: TraceParams) -> Thresholds:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pixtrace.exceptions import DataError
+from pixtrace.trace.companions import usable_flux
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from pixtrace.trace.image import FloatPlane, LabelPlane
+    from pixtrace.trace.image import FloatPlane, LabelPlane, SpectralImage
     from pixtrace.trace.params import TraceParams
 
-__all__ = ["Thresholds", "clipped_mean_std", "thresholds"]
+__all__ = ["Thresholds", "clipped_mean_std", "negative_mean", "prepared_flux", "thresholds"]
 
 _CLIP_SIGMA = 3.0
 _CLIP_ROUNDS = 5
@@ -147,3 +149,42 @@ def _level(fluxes: FloatPlane, fit_threshold: float, name: str) -> float:
         msg = f"the fit threshold of {name} overflows: mean {mean:g} + {fit_threshold:g} x {std:g}"
         raise DataError(msg)
     return level
+
+
+def negative_mean(flux: FloatPlane, region_map: LabelPlane) -> float:
+    """Return the clipped mean of the flux in all regions if it is negative, else 0.
+
+    Parameters
+    ----------
+    flux : ndarray, shape (n_y, n_x)
+        The flux; NaN and infinities are left out.
+    region_map : ndarray of int, shape (n_y, n_x)
+        Region numbers, 0 between the regions.
+
+    Returns
+    -------
+    float
+        Finite.
+    """
+    mean, _ = clipped_mean_std(flux[region_map > 0])
+    return min(mean, 0.0) if math.isfinite(mean) else 0.0
+
+
+def prepared_flux(image: SpectralImage) -> tuple[FloatPlane, float]:
+    """Return the flux of an image as it is fitted.
+
+    Parameters
+    ----------
+    image : SpectralImage
+        The image.
+
+    Returns
+    -------
+    flux : ndarray, shape (n_y, n_x)
+        With NaN in pixels that are not to be used, less `offset`; the image's own plane where nothing changes.
+    offset : float
+        Clipped mean of the flux in all regions if that is negative, else 0.
+    """
+    good = usable_flux(image)
+    offset = negative_mean(good, image.region_map)
+    return good - good.dtype.type(offset) if offset else good, offset

@@ -6,6 +6,7 @@ mod clean;
 mod error;
 mod evaluate;
 mod fit;
+mod joint;
 mod maps;
 mod model;
 mod moments;
@@ -35,6 +36,8 @@ mod _native {
     };
     #[pymodule_export]
     use crate::fit::{fit_all_regions, fit_region, rescale};
+    #[pymodule_export]
+    use crate::joint::fit_joint;
     #[pymodule_export]
     use crate::model::PyTraceModel;
     #[pymodule_export]

@@ -68,6 +68,16 @@ pub(crate) struct RobustArguments {
     clip_sigma: f64,
 }
 
+impl From<RobustArguments> for RobustParams {
+    fn from(fit: RobustArguments) -> Self {
+        Self {
+            half_windows: fit.half_windows,
+            knots_per_pixel: fit.knots_per_pixel,
+            clip_sigma: fit.clip_sigma,
+        }
+    }
+}
+
 /// Which fit is to be made.
 enum Fit {
     Reference(Thresholds, FitParams),
@@ -115,11 +125,7 @@ pub(crate) fn fit_robust<'py>(
     n_threads: Option<usize>,
     progress: Option<Bound<'py, PyAny>>,
 ) -> BoundaryResult<PyTraceModel> {
-    let fit = Fit::Robust(RobustParams {
-        half_windows: fit.half_windows,
-        knots_per_pixel: fit.knots_per_pixel,
-        clip_sigma: fit.clip_sigma,
-    });
+    let fit = Fit::Robust(fit.into());
     let settings = Settings { n_threads, progress };
     match gather(flux, error, variances)? {
         Given::Single(planes) => fit_planes(py, &settings, &planes, &alpha, &region_map, &fit),

@@ -114,6 +114,20 @@ pub enum Error {
         /// Label of the region.
         region: i32,
     },
+    /// The data do not tell by how much exposures are shifted against each other.
+    #[error(
+        "the offsets of the exposures cannot be found: {reason}; give them, or fit the exposures one by one"
+    )]
+    Offsets {
+        /// What is missing.
+        reason: &'static str,
+    },
+    /// Exposures that are to be fitted together have nothing in common.
+    #[error(
+        "no two exposures show the same profile in any region; fit together only exposures of one source in the same \
+         slices, or fit these one by one"
+    )]
+    NothingShared,
     /// Errors are to be propagated, and there are none.
     #[error("there are no errors to be propagated; give the error of the flux")]
     NoErrors,

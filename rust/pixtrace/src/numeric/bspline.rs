@@ -146,8 +146,28 @@ fn de_boor(t: &[f64; 6], c: &[f64; ORDER], x: f64) -> f64 {
 /// The Cox-de Boor recurrence on numbers: small values keep their relative accuracy.
 #[must_use]
 pub fn basis_functions(t: &[f64; 6], x: f64) -> [f64; ORDER] {
+    basis_of_degree(t, x, DEGREE)
+}
+
+/// Slopes at `x` of the basis functions whose values are [`basis_functions`].
+#[must_use]
+pub fn basis_slopes(t: &[f64; 6], x: f64) -> [f64; ORDER] {
+    let below = basis_of_degree(t, x, DEGREE - 1);
+    let mut slopes = [0.0; ORDER];
+    for i in 0..DEGREE {
+        let width = t[3 + i] - t[i];
+        let share = if width > 0.0 { DEGREE as f64 * below[i] / width } else { 0.0 };
+        slopes[i] -= share;
+        slopes[i + 1] += share;
+    }
+    slopes
+}
+
+/// The basis functions of a degree up to the third that differ from zero between `t[2]` and `t[3]`.
+#[inline]
+fn basis_of_degree(t: &[f64; 6], x: f64, highest: usize) -> [f64; ORDER] {
     let mut basis = [1.0, 0.0, 0.0, 0.0];
-    for degree in 1..=DEGREE {
+    for degree in 1..=highest {
         let mut carried = 0.0;
         for i in 0..degree {
             let (first, last) = (t[3 - degree + i], t[3 + i]);

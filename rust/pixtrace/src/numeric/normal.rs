@@ -4,7 +4,7 @@
 //! has three side diagonals, and its inverse is the covariance of the coefficients. The inverse is full, but one band of
 //! it after the other follows from the factor by a recurrence with three terms (Takahashi, Fagan & Chin 1973).
 
-use super::bspline::{ORDER, basis_functions};
+use super::bspline::{ORDER, basis_functions, basis_slopes};
 
 /// A symmetric matrix with three side diagonals: element `[i][d]` is that of row `i` and column `i + d`.
 pub type Band = Vec<[f64; ORDER]>;
@@ -28,12 +28,23 @@ pub fn uniform_knots(low: f64, high: f64, n_intervals: usize) -> Vec<f64> {
 /// [`super::BSpline`]: at least eight, and no interval between the ends is empty.
 #[must_use]
 pub fn basis_at(knots: &[f64], x: f64) -> (usize, [f64; ORDER]) {
+    let (first, around) = around(knots, x);
+    (first, around.map_or([f64::NAN; ORDER], |t| basis_functions(t, x)))
+}
+
+/// The slopes of the four basis functions of [`basis_at`].
+#[must_use]
+pub fn slopes_at(knots: &[f64], x: f64) -> (usize, [f64; ORDER]) {
+    let (first, around) = around(knots, x);
+    (first, around.map_or([f64::NAN; ORDER], |t| basis_slopes(t, x)))
+}
+
+/// Number of the interval that `x` lies in, or the nearest one, and the six knots around it.
+#[inline]
+fn around(knots: &[f64], x: f64) -> (usize, Option<&[f64; 6]>) {
     let n = knots.len() - ORDER;
     let j = knots[ORDER..n].partition_point(|&knot| knot <= x);
-    match knots[j + 1..].first_chunk() {
-        Some(around) => (j, basis_functions(around, x)),
-        None => (j, [f64::NAN; ORDER]),
-    }
+    (j, knots[j + 1..].first_chunk())
 }
 
 /// Matrix and right-hand side of weighted normal equations.
@@ -310,6 +321,20 @@ mod tests {
             let (first, basis) = basis_at(&knots, x);
             let value: f64 = (0..ORDER).map(|i| basis[i] * spline.coefficients()[first + i]).sum();
             assert!((value - spline.eval(x)).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn slopes_are_those_of_the_spline() {
+        let knots = uniform_knots(-0.1, 0.3, 4);
+        let spline =
+            BSpline::new(knots.clone(), (0..7).map(|i| f64::from(i * i - 5 * i)).collect())
+                .unwrap();
+        for x in [-0.15, -0.1, 0.0, 0.11, 0.29, 0.33] {
+            let (first, slopes) = slopes_at(&knots, x);
+            let slope: f64 = (0..ORDER).map(|i| slopes[i] * spline.coefficients()[first + i]).sum();
+            let rise = spline.eval(x + 1e-5) - spline.eval(x - 1e-5);
+            assert!((slope - rise / 2e-5).abs() < 1e-5 * slope.abs().max(1.0), "{x}: {slope}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::equations::{Equations, knows_bends};
+use super::equations::{Equations, all_columns, knows_bends};
 use super::region::Weighted;
 use crate::numeric::normal::{Factor, basis_at, quadratic};
 
@@ -30,31 +30,47 @@ const WORST: f64 = 1e6;
 pub(crate) const LEARNING: (usize, usize) = (32, 16);
 
 /// What was chosen.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Choice {
     pub(crate) n_intervals: usize,
     pub(crate) half_window: usize,
     /// Mean square of the prediction error between the pixels, in units of the variance of the data.
     pub(crate) score: f64,
+    /// The same for each exposure; infinite for one without a good column.
+    pub(crate) scores: Vec<f64>,
+    /// Number of pixels that were predicted, by exposure.
+    pub(crate) n_predicted: Vec<usize>,
+}
+
+impl Choice {
+    /// What is taken before anything has been compared.
+    pub(crate) fn first(n_intervals: usize, half_window: usize) -> Self {
+        let (scores, n_predicted) = (Vec::new(), Vec::new());
+        Self { n_intervals, half_window, score: f64::NAN, scores, n_predicted }
+    }
 }
 
 /// Chooses among numbers of intervals and half-widths of the window.
 pub(crate) fn choose(
-    region: &Weighted<'_>,
-    norms: &[f64],
+    parts: &[Weighted<'_>],
+    norms: &[Vec<f64>],
     intervals: &[usize],
     half_windows: &[usize],
 ) -> Option<Choice> {
     let scored: Vec<Vec<Choice>> = intervals
         .par_iter()
         .map(|&n_intervals| {
-            let mut equations = Equations::new(region, n_intervals, norms);
+            let mut equations = Equations::new(parts, n_intervals, norms);
             equations.learn_smoothness(LEARNING.0, LEARNING.1);
             half_windows
                 .iter()
                 .map(|&half_window| {
-                    let score = score(&equations, half_window);
-                    Choice { n_intervals, half_window, score }
+                    let found: Vec<Score> =
+                        (0..parts.len()).map(|e| score(&equations, half_window, e)).collect();
+                    let scores = found.iter().map(Score::mean).collect();
+                    let n_predicted = found.iter().map(|score| score.n_points).collect();
+                    let score = found.into_iter().fold(Score::default(), Score::add).mean();
+                    Choice { n_intervals, half_window, score, scores, n_predicted }
                 })
                 .collect()
         })
@@ -65,9 +81,9 @@ pub(crate) fn choose(
     all.retain(|choice| choice.score <= limit);
     let found = all
         .iter()
-        .copied()
-        .min_by(|a, b| b.half_window.cmp(&a.half_window).then(a.score.total_cmp(&b.score)))?;
-    if !knows_bends(region, LEARNING.0) {
+        .min_by(|a, b| b.half_window.cmp(&a.half_window).then(a.score.total_cmp(&b.score)))?
+        .clone();
+    if !knows_bends(&all_columns(parts), LEARNING.0) {
         return Some(found);
     }
     let finest = FINER * found.n_intervals as f64;
@@ -76,60 +92,87 @@ pub(crate) fn choose(
         .max_by_key(|choice| choice.n_intervals)
 }
 
-/// Mean squared error of the prediction of left-out columns, in units of the variance; what the model's own error grows
-/// by between the pixels is added.
-fn score(equations: &Equations<'_>, half_window: usize) -> f64 {
-    let region = equations.region;
-    let columns = region.pixels.columns.clone();
-    let (mut total, mut n_points) = (0.0, 0_usize);
-    let (mut growth, mut n_growth) = (0.0, 0_usize);
+/// Squared errors of predictions, in units of the variance, and what the model's own error grows by between the pixels.
+#[derive(Clone, Copy, Debug, Default)]
+struct Score {
+    total: f64,
+    n_points: usize,
+    growth: f64,
+    n_growth: usize,
+}
+
+impl Score {
+    fn add(self, other: Self) -> Self {
+        Self {
+            total: self.total + other.total,
+            n_points: self.n_points + other.n_points,
+            growth: self.growth + other.growth,
+            n_growth: self.n_growth + other.n_growth,
+        }
+    }
+
+    /// Mean squared error of the prediction between the pixels; infinite without points.
+    fn mean(&self) -> f64 {
+        if self.n_points == 0 {
+            return f64::INFINITY;
+        }
+        self.total / self.n_points as f64 + self.growth / self.n_growth.max(1) as f64
+    }
+}
+
+/// How well columns of an exposure are predicted that are left out.
+fn score(equations: &Equations<'_>, half_window: usize, e: usize) -> Score {
+    let part = &equations.parts[e];
+    let mut found = Score::default();
     let mut model = Vec::new();
-    let good = columns.filter(|&column| region.n_good(column) > 3).step_by(STRIDE);
+    let good =
+        part.pixels.columns.clone().filter(|&column| part.n_good(column) > 3).step_by(STRIDE);
     for (k, column) in good.enumerate() {
-        let n = region.n_good(column);
-        n_points += n;
+        let n = part.n_good(column);
+        found.n_points += n;
         let window = equations.window(column, half_window);
-        let Some((coefficients, factor)) = equations.of(&window, Some(column)).solve() else {
-            total += WORST * n as f64;
+        let Some((coefficients, factor)) = equations.without(&window, (e, column)).solve() else {
+            found.total += WORST * n as f64;
             continue;
         };
-        equations.model(column, &coefficients, &mut model);
-        let scale = region.scale(column, &model);
+        equations.model(e, column, &coefficients, &mut model);
+        let scale = part.scale(column, &model);
         if !scale.is_finite() {
-            total += WORST * n as f64;
+            found.total += WORST * n as f64;
             continue;
         }
-        for (i, &m) in region.pixels.column(column).zip(&model) {
-            let weight = region.weight[i];
+        for (i, &m) in part.pixels.column(column).zip(&model) {
+            let weight = part.weight[i];
             if weight > 0.0 {
-                total += ((region.pixels.flux[i] - scale * m).powi(2) * weight).min(LARGEST);
+                found.total += ((part.pixels.flux[i] - scale * m).powi(2) * weight).min(LARGEST);
             }
         }
         if k % VARIANCE_STRIDE == 0 {
-            growth += growth_between(equations, &factor, column, scale).clamp(0.0, WORST);
-            n_growth += 1;
+            let growth = growth_between(&equations.knots, part, &factor, column, scale);
+            found.growth += growth.clamp(0.0, WORST);
+            found.n_growth += 1;
         }
     }
-    if n_points == 0 {
-        return f64::INFINITY;
-    }
-    total / n_points as f64 + growth / n_growth.max(1) as f64
+    found
 }
 
 /// By how much the variance of the scaled model is larger between the pixels of a column than at them, on average and in
 /// units of the variance of the data.
-fn growth_between(equations: &Equations<'_>, factor: &Factor, column: usize, scale: f64) -> f64 {
-    let region = equations.region;
+fn growth_between(
+    knots: &[f64],
+    part: &Weighted<'_>,
+    factor: &Factor,
+    column: usize,
+    scale: f64,
+) -> f64 {
     let inverse = factor.inverse_band();
-    let places: Vec<usize> =
-        region.pixels.column(column).filter(|&i| region.weight[i] > 0.0).collect();
+    let places: Vec<usize> = part.pixels.column(column).filter(|&i| part.weight[i] > 0.0).collect();
     let (mut at, mut between, mut n) = (0.0, 0.0, 0.0);
     for pair in places.windows(2) {
-        let (a, b) = (region.pixels.alpha[pair[0]], region.pixels.alpha[pair[1]]);
-        let weight = region.weight[pair[0]].min(region.weight[pair[1]]) * scale * scale;
+        let (a, b) = (part.alpha[pair[0]], part.alpha[pair[1]]);
+        let weight = part.weight[pair[0]].min(part.weight[pair[1]]) * scale * scale;
         for share in BETWEEN {
-            let value =
-                weight * quadratic(&inverse, basis_at(&equations.knots, a + share * (b - a)));
+            let value = weight * quadratic(&inverse, basis_at(knots, a + share * (b - a)));
             if share == 0.0 {
                 at += value * (BETWEEN.len() as f64 - 1.0);
             } else {

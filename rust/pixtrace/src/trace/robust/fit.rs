@@ -3,31 +3,18 @@
 use rayon::prelude::*;
 
 use super::super::exposure::{Exposure, RegionBox};
-use super::super::model::{ColumnTrace, RegionTrace, TraceModel};
+use super::super::model::{RegionTrace, TraceModel};
 use super::super::profile::crossdisp_profile;
-use super::super::record::{Absence, ColumnRecord, FitRecord, Origin, RegionRecord};
 use super::super::region::RegionPixels;
-use super::choose::{LEARNING, choose};
-use super::equations::Equations;
+use super::choose::choose;
+use super::columns::fit_columns;
+use super::look::{first_look, intervals_of};
 use super::region::Weighted;
-use crate::numeric::normal::{Band, Factor};
-use crate::numeric::{BSpline, Real};
+use crate::numeric::Real;
 use crate::{Control, Error};
 
-/// The first look at a region is a fit around every so many columns.
-const NODE_STRIDE: usize = 8;
-/// Knot spacings per pixel and half-width of the window of the first look.
-const FIRST_LOOK: (f64, usize) = (1.5, 32);
-/// Times that it is repeated, with better sums and without the outliers.
-const N_LOOKS: usize = 3;
-/// A column is fitted if it has more good pixels than this.
-const FEWEST_PIXELS: usize = 3;
 /// Slices shorter than this many pixels have no profile to speak of.
 const SHORTEST: f64 = 4.0;
-/// A coefficient whose variance is this many times what the points next to it alone would leave is bridged, not known.
-const BRIDGED: f64 = 1e3;
-/// Columns fitted by one task.
-const COLUMNS_PER_TASK: usize = 64;
 
 /// How the weighted fit is done. Start from [`Default`] and change what you need.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +38,7 @@ impl Default for RobustParams {
 }
 
 impl RobustParams {
-    fn check(&self) -> Result<(), Error> {
+    pub(in super::super) fn check(&self) -> Result<(), Error> {
         let refuse = |name, value, must_be| Err(Error::Parameter { name, value, must_be });
         if self.half_windows.is_empty() || self.half_windows.contains(&0) {
             return refuse("half_windows", 0.0, "one or more numbers from 1 on");
@@ -142,202 +129,39 @@ fn fit_region<T: Real>(
     params: &RobustParams,
     control: &Control,
 ) -> Result<RegionTrace, Error> {
+    let n_columns = pixels.columns.len();
+    let Some(region) = weighted::<T>(pixels, has_errors, params.clip_sigma) else {
+        control.advance(n_columns);
+        return Ok(RegionTrace::default());
+    };
+    let mut parts = [region];
+    let norms = first_look(&mut parts, params.clip_sigma).0;
+    let intervals = intervals_of(&parts, &params.knots_per_pixel);
+    let Some(choice) = choose(&parts, &norms, &intervals, &params.half_windows) else {
+        return Ok(RegionTrace::default());
+    };
+    control.check()?;
+    let traces = fit_columns(&parts, &norms, &choice, &[components], control)?;
+    Ok(traces.into_iter().next().unwrap_or_default())
+}
+
+/// The pixels of a region with their weights; `None` if it is no slice, or too short a one.
+///
+/// Without errors, a first fit with all errors alike says what they are.
+pub(in super::super) fn weighted<T: Real>(
+    pixels: &mut RegionPixels,
+    has_errors: bool,
+    clip: f64,
+) -> Option<Weighted<'_>> {
     let is_negative = has_errors
         && crossdisp_profile::<T>(pixels).is_some_and(|profile| profile.has_negative_source());
     if !has_errors {
-        // A first fit with all errors alike says what they are.
-        let Some(mut region) = Weighted::new::<T>(pixels, false) else {
-            return Ok(RegionTrace::default());
-        };
-        let residual = first_look(&mut region, params).1;
-        let spread = Weighted::spread(&residual);
+        let mut parts = [Weighted::new::<T>(pixels, false)?];
+        let residuals = first_look(&mut parts, clip).1;
+        let spread = Weighted::spread(&residuals[0]);
         if spread.is_finite() && spread > 0.0 {
             pixels.error.fill(spread);
         }
     }
-    let n_columns = pixels.columns.len();
-    let Some(mut region) =
-        Weighted::new::<T>(pixels, is_negative).filter(|r| r.length() >= SHORTEST)
-    else {
-        control.advance(n_columns);
-        return Ok(RegionTrace::default());
-    };
-    let (norms, _) = first_look(&mut region, params);
-    let intervals = intervals_of(&region, &params.knots_per_pixel);
-    let Some(choice) = choose(&region, &norms, &intervals, &params.half_windows) else {
-        return Ok(RegionTrace::default());
-    };
-    control.check()?;
-    let mut equations = Equations::new(&region, choice.n_intervals, &norms);
-    equations.learn_smoothness(LEARNING.0, LEARNING.1);
-    equations.prepare_records(components);
-    let reach = region.reach();
-    let columns: Vec<usize> = pixels.columns.clone().collect();
-    let fits: Vec<Outcome> = columns
-        .par_chunks(COLUMNS_PER_TASK)
-        .flat_map_iter(|task| {
-            control.advance(task.len());
-            task.iter()
-                .map(|&column| fit_column(&equations, &reach, choice.half_window, column))
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    control.check()?;
-    let mut trace = RegionTrace::default();
-    let mut record = RegionRecord { is_weighted: true, ..RegionRecord::default() };
-    for (&column, outcome) in columns.iter().zip(fits) {
-        match outcome {
-            Outcome::Fitted(fit) => {
-                let Ok(spline) = BSpline::new(equations.knots.clone(), fit.coefficients) else {
-                    continue;
-                };
-                trace.columns.push(ColumnTrace {
-                    column,
-                    spline: trace.splines.len(),
-                    scale: fit.scale,
-                    bounds: fit.bounds,
-                });
-                trace.splines.push(spline);
-                let norm = equations.norms[column - pixels.columns.start];
-                record.columns.push(ColumnRecord { origin: fit.origin, from: column, norm });
-                record.fits.push(fit.record);
-            }
-            Outcome::Absent(why) => record.absent.push((column, why)),
-        }
-    }
-    trace.record = Some(record);
-    Ok(trace)
-}
-
-/// Numbers of intervals for numbers of knots per pixel.
-fn intervals_of(region: &Weighted<'_>, per_pixel: &[f64]) -> Vec<usize> {
-    let mut found: Vec<usize> =
-        per_pixel.iter().map(|k| ((k * region.length()).round() as usize).clamp(3, 4096)).collect();
-    found.dedup();
-    found
-}
-
-/// Fits around some columns, to learn the total flux of every column and which pixels are outliers.
-///
-/// Returns the sums, and the residuals of all pixels in units of their error.
-fn first_look(region: &mut Weighted<'_>, params: &RobustParams) -> (Vec<f64>, Vec<f64>) {
-    let mut norms = region.plain_sums();
-    let mut residual = Vec::new();
-    let all = region.weight.clone();
-    let n_intervals = intervals_of(region, &[FIRST_LOOK.0])[0];
-    for look in 0..N_LOOKS {
-        let (found, new) =
-            one_look(&Equations::new(region, n_intervals, &norms), &norms, params.clip_sigma, &all);
-        (norms, residual) = (region.smoothed(&found), new);
-        if look + 1 < N_LOOKS {
-            // From the beginning each time: the model of the last look was pulled by the outliers.
-            region.weight.clone_from(&all);
-            region.set_outliers_aside(&residual, params.clip_sigma);
-        }
-    }
-    (norms, residual)
-}
-
-fn one_look(
-    equations: &Equations<'_>,
-    before: &[f64],
-    clip: f64,
-    all: &[f64],
-) -> (Vec<f64>, Vec<f64>) {
-    let region = equations.region;
-    let columns = region.pixels.columns.clone();
-    let mut norms = before.to_vec();
-    let mut residual = vec![f64::NAN; region.pixels.row.len()];
-    let (mut model, mut spare) = (Vec::new(), Vec::new());
-    let mut solved: (usize, Option<Vec<f64>>) = (usize::MAX, None);
-    for column in columns.clone() {
-        let block = (column - columns.start) / NODE_STRIDE;
-        if solved.0 != block {
-            let node = (columns.start + block * NODE_STRIDE + NODE_STRIDE / 2).min(columns.end - 1);
-            let sums = equations.of(&equations.window(node, FIRST_LOOK.1), None);
-            solved = (block, sums.solve().map(|(coefficients, _)| coefficients));
-        }
-        let Some(coefficients) = &solved.1 else { continue };
-        equations.model(column, coefficients, &mut model);
-        let scale = region.robust_scale(column, &model, clip, &mut spare);
-        if !scale.is_finite() {
-            continue;
-        }
-        norms[column - columns.start] = region.filled_sum(column, &model, scale, &mut spare);
-        for (i, &m) in region.pixels.column(column).zip(&model) {
-            residual[i] = (region.pixels.flux[i] - scale * m) * all[i].sqrt();
-            if all[i] == 0.0 {
-                residual[i] = f64::NAN;
-            }
-        }
-    }
-    (norms, residual)
-}
-
-/// What came of the fit of a column.
-enum Outcome {
-    Fitted(Box<Fit>),
-    Absent(Absence),
-}
-
-struct Fit {
-    coefficients: Vec<f64>,
-    scale: f64,
-    bounds: (f64, f64),
-    origin: Origin,
-    record: FitRecord,
-}
-
-fn fit_column(
-    equations: &Equations<'_>,
-    reach: &[(f64, f64)],
-    half_window: usize,
-    column: usize,
-) -> Outcome {
-    let region = equations.region;
-    let pixels = region.pixels;
-    if region.n_good(column) <= FEWEST_PIXELS {
-        return Outcome::Absent(Absence::TooFewPixels);
-    }
-    let window = equations.window(column, half_window);
-    let sums = equations.of(&window, None);
-    let Some((coefficients, factor)) = sums.solve() else { return Outcome::Absent(Absence::NoFit) };
-    let mut model = Vec::new();
-    equations.model(column, &coefficients, &mut model);
-    let scale = region.scale(column, &model);
-    if !scale.is_finite() {
-        return Outcome::Absent(Absence::NoFit);
-    }
-
-    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-    for (x, &(lowest, highest)) in pixels.columns.clone().zip(reach) {
-        if window.contains(&x) {
-            (low, high) = (low.min(lowest), high.max(highest));
-        }
-    }
-    let extras = equations.extras(&window);
-    let chi2 = equations.chi2(&window, extras.squares, &coefficients);
-    let mut noise = vec![Vec::new()];
-    noise.extend(extras.noise);
-    let half_pixel = 0.5 * region.pitch;
-    let bounds = ((low - half_pixel).max(region.range.0), (high + half_pixel).min(region.range.1));
-    let degrees = extras.n_points.saturating_sub(equations.n()).max(1) as f64;
-    let origin =
-        if is_bridged(&sums.matrix, &factor) { Origin::Extrapolated } else { Origin::Fitted };
-    let record = FitRecord {
-        window,
-        n_points: extras.n_points,
-        n_rejected: extras.n_rejected,
-        chi2: chi2 / degrees,
-        limits: (f64::NEG_INFINITY, f64::INFINITY),
-        information: sums.matrix,
-        noise,
-    };
-    Outcome::Fitted(Box::new(Fit { coefficients, scale, bounds, origin, record }))
-}
-
-/// Whether some coefficient is hardly known from the points.
-fn is_bridged(information: &Band, factor: &Factor) -> bool {
-    let inverse = factor.inverse_band();
-    inverse.iter().zip(information).any(|(variance, own)| variance[0] * own[0] > BRIDGED)
+    Weighted::new::<T>(pixels, is_negative).filter(|region| region.length() >= SHORTEST)
 }

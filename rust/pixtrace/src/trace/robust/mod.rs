@@ -15,9 +15,12 @@
 //! - where the points leave gaps, the smoothness of the spline bridges them, and the covariance says how badly.
 
 mod bends;
-mod choose;
-mod equations;
+pub(super) mod choose;
+pub(super) mod columns;
+pub(super) mod equations;
 mod fit;
-mod region;
+pub(super) mod look;
+pub(super) mod region;
 
+pub(super) use fit::weighted;
 pub use fit::{RobustParams, fit_robust};

@@ -19,10 +19,15 @@ const FEW_RESIDUALS: usize = 20;
 /// Rounds in which the scale of a column is fitted and its outliers are set aside.
 const SCALE_ROUNDS: usize = 4;
 
-/// Pixels and what is known of them; everything but the scales stays as it is.
+/// Pixels of one exposure and what is known of them; everything but the scales stays as it is.
+#[derive(Clone, Debug)]
 pub(crate) struct Weighted<'a> {
     pub(crate) pixels: &'a RegionPixels,
-    /// Lowest and highest alpha of the region.
+    /// Where the profile of this exposure stands in alpha, from that of the fit.
+    pub(crate) offset: f64,
+    /// Alpha of each pixel, less the offset.
+    pub(crate) alpha: Vec<f64>,
+    /// Lowest and highest alpha of the region, less the offset.
     pub(crate) range: (f64, f64),
     /// Spacing of native pixels in alpha.
     pub(crate) pitch: f64,
@@ -47,6 +52,8 @@ impl<'a> Weighted<'a> {
             .collect();
         (range.1 > range.0 && pitch > 0.0).then_some(Self {
             pixels,
+            offset: 0.0,
+            alpha: pixels.alpha.clone(),
             range,
             pitch,
             weight,
@@ -54,9 +61,24 @@ impl<'a> Weighted<'a> {
         })
     }
 
+    /// Moves the pixels to where the fit has the profile.
+    pub(crate) fn shift(&mut self, offset: f64) {
+        let (low, high) = self.pixels.alpha_range();
+        self.offset = offset;
+        self.range = (low - offset, high - offset);
+        self.alpha.clear();
+        self.alpha.extend(self.pixels.alpha.iter().map(|alpha| alpha - offset));
+    }
+
     /// Length of the slice in pixels.
     pub(crate) fn length(&self) -> f64 {
         (self.range.1 - self.range.0) / self.pitch
+    }
+
+    /// Number of a column of the image within the region.
+    pub(crate) fn place(&self, column: usize) -> Option<usize> {
+        let columns = &self.pixels.columns;
+        columns.contains(&column).then(|| column - columns.start)
     }
 
     /// Number of pixels of a column that have a weight.
@@ -69,7 +91,7 @@ impl<'a> Weighted<'a> {
         let of_column = |column| {
             let good = self.pixels.column(column).filter(|&i| self.weight[i] > 0.0);
             good.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), i| {
-                (low.min(self.pixels.alpha[i]), high.max(self.pixels.alpha[i]))
+                (low.min(self.alpha[i]), high.max(self.alpha[i]))
             })
         };
         self.pixels.columns.clone().map(of_column).collect()
@@ -227,7 +249,7 @@ impl<'a> Weighted<'a> {
         let n_bins = self.length() as usize + 1;
         let bin = |alpha: f64| ((alpha - self.range.0) / self.pitch).max(0.0) as usize;
         let mut values = vec![Vec::new(); n_bins + 1];
-        for (&z, &alpha) in residual.iter().zip(&self.pixels.alpha) {
+        for (&z, &alpha) in residual.iter().zip(&self.alpha) {
             if z.is_finite() && alpha.is_finite() {
                 values[bin(alpha).min(n_bins)].push(z.abs());
             }
@@ -243,7 +265,7 @@ impl<'a> Weighted<'a> {
             })
             .collect();
         for (i, &z) in residual.iter().enumerate() {
-            if z.is_finite() && z.abs() > limits[bin(self.pixels.alpha[i]).min(n_bins)] {
+            if z.is_finite() && z.abs() > limits[bin(self.alpha[i]).min(n_bins)] {
                 self.weight[i] = 0.0;
             }
         }
