@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from pixtrace.cli._run import Process
     from pixtrace.cli._terminal import Terminal
     from pixtrace.io import Exposure
     from pixtrace.trace.extract import Extraction
@@ -72,7 +73,7 @@ class UseOptions(Options):
         return None if self.source is None else (float(self.source[0]), float(self.source[1]))
 
 
-def process_for(command: str) -> Callable[[Path, Options, Terminal, dict[Path, Path]], str]:
+def process_for(command: str) -> Process:
     """Return what does the work of a command on one file, for `pixtrace.cli._run.run`.
 
     Parameters
@@ -85,7 +86,9 @@ def process_for(command: str) -> Callable[[Path, Options, Terminal, dict[Path, P
     callable
         Returns the line about the file.
     """
-    return {"extract": _extract_one, "replace": _replace_one, "subtract": _subtract_one}[command]
+    work = {"extract": _extract_one, "replace": _replace_one, "subtract": _subtract_one}[command]
+    # Each file is fitted by itself here, if it is.
+    return lambda path, options, terminal, written, _: work(path, options, terminal, written)
 
 
 def _extract_one(path: Path, options: Options, terminal: Terminal, written: dict[Path, Path]) -> str:
