@@ -242,7 +242,8 @@ mod tests {
             prop_assert_eq!(n, 1);
             prop_assert!((at - 1..=at + 1).any(|i| column.state[i] == State::Jump));
             let after: f64 = column.x[at + 1..].iter().sum::<f64>() / (999 - at) as f64;
-            prop_assert!(after.abs() < 1.5, "{after}");
+            // Five times the error of the height, 0.5: that of twice the medians of 32 samples less those of 64.
+            prop_assert!(after.abs() < 2.5, "{after}");
         }
 
         #[test]

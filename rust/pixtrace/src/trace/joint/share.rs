@@ -1,6 +1,6 @@
 //! Which exposures share the profile of a region.
 
-use super::super::robust::choose::{Choice, choose};
+use super::super::robust::choose::{Choice, LEAST_SCORE, choose};
 use super::super::robust::look::{first_look, intervals_of};
 use super::super::robust::region::Weighted;
 use super::fit::JointParams;
@@ -79,7 +79,8 @@ fn try_together<'a>(members: &[&Alone<'a>], offsets: &[f64], params: &JointParam
     let loss = |k: usize| {
         let own = members[k].choice.as_ref().map_or(f64::INFINITY, |own| own.score);
         let chance = (2.0 / choice.n_predicted[k] as f64).sqrt();
-        choice.scores[k] / own / (params.tolerance + BY_CHANCE * chance)
+        // Without a floor, data without noise would share nothing: there any difference is many times the other.
+        choice.scores[k] / own.max(LEAST_SCORE) / (params.tolerance + BY_CHANCE * chance)
     };
     let losses: Vec<f64> = (0..members.len()).map(loss).collect();
     let worst = (0..members.len()).max_by(|&a, &b| losses[a].total_cmp(&losses[b])).unwrap_or(0);

@@ -19,7 +19,7 @@ const BETWEEN: [f64; 4] = [0.0, 0.25, 0.5, 0.75];
 const AS_GOOD: f64 = 1.03;
 /// Scores are in units of the variance of the data. Data with far less noise than their errors have lower ones, between
 /// which there is nothing to choose.
-const LEAST_SCORE: f64 = 0.5;
+pub(crate) const LEAST_SCORE: f64 = 0.5;
 /// Where it is known how the profile bends, more knots cost little noise; what fewer knots do not follow *between* the
 /// pixels, no pixel shows. Of two numbers of knots that are as good, and differ by no more than this, take the larger.
 const FINER: f64 = 1.4;

@@ -60,7 +60,8 @@ impl RobustParams {
 ///
 /// No region is too faint: where there is nothing to see the model is the mean of the window. `variances` are the
 /// components of the variance of the flux, for which the covariances are to be had one by one
-/// ([`FitRecord::covariance`]; component 0 is the square of the error, then come these). Without errors all pixels count
+/// ([`covariance`](crate::trace::FitRecord::covariance); component 0 is the square of the error, then come these). Without
+/// errors all pixels count
 /// alike, and their spread about the model is taken for their error.
 ///
 /// # Errors
