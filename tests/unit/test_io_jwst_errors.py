@@ -277,7 +277,7 @@ def test_a_failure_midway_leaves_nothing_behind(
 
     with JwstExposure.open(mrs) as exposure:
         results = make_results(exposure, 2.0)
-        monkeypatch.setattr(pieces, "_write_all", fail)
+        monkeypatch.setattr(pieces, "write_all", fail)
         with pytest.raises(expected, match=message):
             exposure.save(results, tmp_path / "x.fits")
     assert not list(tmp_path.iterdir())
