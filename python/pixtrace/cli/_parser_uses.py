@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pixtrace.cli._parser import _CONFIG, _EXIT_CODES, _FILES_HELP, _add_output, _add_parameters, _add_rest
+from pixtrace.cli._parser_options import CONFIG, EXIT_CODES, FILES_HELP, add_output, add_parameters, add_rest
 
 __all__ = ["add_uses"]
 
@@ -73,16 +73,16 @@ def _command(
     plot: bool = False,
 ) -> argparse.ArgumentParser:
     """Add a command with all that they have in common."""
-    epilogue = _CONFIG.replace("  factor = 3\n", "").replace("  n_covariances = 2\n", "")
+    epilogue = CONFIG.replace("  factor = 3\n", "").replace("  n_covariances = 2\n", "")
     epilogue = epilogue.replace("  save_intermediate_results = false\n", f'  model = "models.fits"\n{config}')
     if not plot:
         epilogue = epilogue.replace("  plot = true\n", "")
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=help, description=description, epilog=epilogue + _EXIT_CODES
+        name, help=help, description=description, epilog=epilogue + EXIT_CODES
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES_HELP)
+    parser.add_argument("files", nargs="+", metavar="FILE", help=FILES_HELP)
     output = parser.add_argument_group("output")
-    _add_output(output)
+    add_output(output)
     if plot:
         output.add_argument(
             "--plot", action=argparse.BooleanOptionalAction, help="draw the spectra beside them (extra: plot)"
@@ -98,8 +98,8 @@ def _command(
         action=argparse.BooleanOptionalAction,
         help="scale the model to the flux of each exposure (default: unless it is the one it was fitted to)",
     )
-    _add_parameters(method)
-    _add_rest(parser)
+    add_parameters(method)
+    add_rest(parser)
     return parser
 
 
