@@ -99,15 +99,31 @@ class Timestreams:
     @property
     def wanted(self) -> npt.NDArray[np.bool_]:
         """Samples that count if they are finite, shape (n_frames, n_listed)."""
+        gain = self.source_gains[self.channel_indices]
+        wanted: npt.NDArray[np.bool_] = self.used_frames[:, np.newaxis] & np.isfinite(gain) & self._with_gain
+        return wanted
+
+    @property
+    def without_gain(self) -> npt.NDArray[np.bool_]:
+        """Samples that would count but for a gain that is not finite, shape (n_frames, n_listed)."""
+        gain, of_frame = self.source_gains[self.channel_indices], self.frame_gains
+        weight = self.frame_weights
+        frames = self.valid_frames & (of_frame != 0) & np.isfinite(weight) & (weight > 0)
+        lost = ~np.isfinite(of_frame)[:, np.newaxis] | ~np.isfinite(gain)
+        without: npt.NDArray[np.bool_] = frames[:, np.newaxis] & lost & self._with_gain
+        return without
+
+    @property
+    def _with_gain(self) -> npt.NDArray[np.bool_]:
+        """Samples on the map, not flagged, whose channel has a variance and a gain, be it finite or not."""
         channels = self.channel_indices
-        gain, variance = self.source_gains[channels], self.channel_variance
-        is_good = np.isfinite(gain) & (gain != 0) & (variance > 0)
+        is_good = (self.source_gains[channels] != 0) & (self.channel_variance > 0)
         x, y = self.map_indices if self.map_indices.shape[2] == 1 else self.map_indices[..., channels]
         n_y, n_x = self.shape
         is_inside = (x >= 0) & (x < n_x) & (y >= 0) & (y < n_y)
         is_flagged = (self.sample_flags[:, channels] & self.exclude_sample_flag) != 0
-        wanted: npt.NDArray[np.bool_] = self.used_frames[:, np.newaxis] & is_good & is_inside & ~is_flagged
-        return wanted
+        with_gain: npt.NDArray[np.bool_] = is_good & is_inside & ~is_flagged
+        return with_gain
 
     @property
     def good(self) -> npt.NDArray[np.bool_]:

@@ -42,7 +42,14 @@ def test_channels_and_frames_without_a_gain_add_nothing(gain: float) -> None:
         spoilt = STREAM.but(**{name: numbers})
         assert_same_maps(spoilt.maps(), left.maps())
         assert spoilt.empty().add_points(**spoilt.arguments, dt=DT) == 8
-    assert stack.n_skipped == 0
+        lost = n_samples(STREAM.frames(np.array([0, 7])).maps()) if name == "frame_gains" else 0
+        assert spoilt.maps().n_skipped == (0 if gain == 0.0 else lost)
+    assert stack.n_skipped == (0 if gain == 0.0 else n_samples(STREAM.maps().select([2])))
+
+
+def n_samples(stack: MapStack) -> int:
+    """Return the number of samples in maps."""
+    return round(float(stack.exposure.sum()) / DT)
 
 
 def test_frames_of_negative_weight_add_nothing_and_those_of_negative_gain_count() -> None:

@@ -34,7 +34,7 @@ class StackPlanes(StackMoments):
     _flag: npt.NDArray[np.uint8]
     _base: npt.NDArray[np.float64] | None
     _pixel_ids: npt.NDArray[np.int64]
-    #: Samples that were left out since the stack was made because their value was not finite.
+    #: Samples that were left out since the stack was made because their value, or a gain, was not finite.
     n_skipped: int
 
     def __init__(

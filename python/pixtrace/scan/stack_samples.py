@@ -52,8 +52,8 @@ class StackSamples(StackPlanes):
         With gain ``g`` and weight ``w`` of the frame, source gain ``G`` and variance ``v`` of the channel, a sample
         ``d`` adds ``w g G d / v`` to the data of its cell, ``w g^2 G^2 / v`` to the weight, and ``dt`` to the exposure;
         the cell is no longer discarded. Samples off the map, flagged ones, and those of frames and channels without a
-        gain are left out. Those that are not finite are left out too, and counted in `n_skipped`. Maps that hold means
-        become sums again before anything is added.
+        gain are left out. Those that are not finite, or whose gain is not, are left out too, and counted in
+        `n_skipped`. Maps that hold means become sums again before anything is added.
 
         Nothing is copied if the arrays are in machine byte order, `frame_data` is float32 or float64 and `sample_flags`
         are uint8, int32 or int64; float32 and uint8 are the fastest.

@@ -29,7 +29,7 @@ pub struct Added {
     pub n_frames: usize,
     /// Samples that went into a map.
     pub n_samples: usize,
-    /// Samples that would have gone into a map but for their value, which is not finite.
+    /// Samples that would have gone into a map but for their value, or a gain of theirs, which is not finite.
     pub n_skipped: usize,
 }
 
@@ -48,8 +48,8 @@ impl MapsMut<'_> {
     /// Adds samples to the maps: listed channel `k` goes to map `pixels[k]`, or to map `k` if `pixels` is `None`, each
     /// sample with an integration time of `dt`.
     ///
-    /// Samples off the map are left out. Those that are not finite are left out and counted; frames and channels whose
-    /// gain, weight or variance makes no sense are left out (see [`Samples`]). Maps that hold means become sums again
+    /// Samples off the map are left out. Those that are not finite, or whose frame or channel has a gain that is not, are
+    /// left out and counted; frames and channels whose weight or variance makes no sense are left out (see [`Samples`]). Maps that hold means become sums again
     /// first.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl MapsMut<'_> {
         let channels = samples.check()?;
         let listed = listed_by_map(pixels, channels.len(), self.n_pixels(), LISTED)?;
         let factors: Vec<_> =
-            (listed.into_iter()).map(|k| ChannelFactors::new(samples, k?, channels[k?])).collect();
+            (listed.iter()).map(|&k| ChannelFactors::new(samples, k?, channels[k?])).collect();
         let is_fed: Vec<bool> = factors.iter().map(Option::is_some).collect();
         self.for_each_map(control, |pixel, mut map| {
             if is_fed[pixel] {
@@ -81,7 +81,9 @@ impl MapsMut<'_> {
         } else {
             self.add_by_channel(samples, &factors, dt, control)?
         };
-        Ok(Added { n_frames: samples.n_used_frames(), ..added })
+        let fed: Vec<usize> = listed.iter().flatten().copied().collect();
+        let n_skipped = added.n_skipped + samples.n_without_gain(&self.grid, &fed, &channels);
+        Ok(Added { n_frames: samples.n_used_frames(), n_skipped, ..added })
     }
 
     fn add_by_cell<T: Real, F: Flags>(

@@ -116,6 +116,39 @@ impl<T: Real, F: Flags> Samples<'_, T, F> {
         is_used.then_some(FrameFactors { gain, weight })
     }
 
+    /// Number of samples that would go into a map, but for a gain that is not finite: that of their frame, or that of
+    /// their channel. `listed` are places in `channel_indices`, `channels` what stands there.
+    pub(crate) fn n_without_gain(
+        &self,
+        grid: &Grid,
+        listed: &[usize],
+        channels: &[usize],
+    ) -> usize {
+        let gain = |k: usize| self.source_gains[channels[k]];
+        let (with, without): (Vec<usize>, Vec<usize>) = (listed.iter().copied())
+            .filter(|&k| self.channel_variance[k] > 0.0 && gain(k) != 0.0)
+            .partition(|&k| gain(k).is_finite());
+        if without.is_empty() && self.frame_gains.iter().all(|gain| gain.is_finite()) {
+            return 0;
+        }
+        let exclude = F::from_mask(self.exclude_sample_flag);
+        let is_wanted = |f: usize, c: usize| {
+            let shared = if self.is_index_shared() { 0 } else { c };
+            let (x, y) = (self.map_indices[[0, f, shared]], self.map_indices[[1, f, shared]]);
+            grid.cell(x, y).is_some() && !self.sample_flags[[f, c]].has_any(exclude)
+        };
+        let count =
+            |f: usize, of: &[usize]| of.iter().filter(|&&k| is_wanted(f, channels[k])).count();
+        let of_frame = |f: usize| {
+            let (gain, weight) = (self.frame_gains[f], self.frame_weights[f]);
+            if !self.valid_frames[f] || gain == 0.0 || !weight.is_finite() || weight <= 0.0 {
+                return 0;
+            }
+            count(f, &without) + if gain.is_finite() { 0 } else { count(f, &with) }
+        };
+        (0..self.dim().0).map(of_frame).sum()
+    }
+
     /// Number of frames that are used.
     pub(crate) fn n_used_frames(&self) -> usize {
         (0..self.dim().0).filter(|&frame| self.frame(frame).is_some()).count()
