@@ -86,19 +86,19 @@ impl Stream {
         is_inside.then_some((y as usize, x as usize))
     }
 
-    /// The samples that count if they are finite, one by one: `(map, cell, frame, channel)`.
+    /// The samples that count if they and their gains are finite, one by one: `(map, cell, frame, channel)`.
     pub(crate) fn wanted(&self) -> Vec<(usize, (usize, usize), usize, usize)> {
         let mut wanted = Vec::new();
         for f in 0..self.data.nrows() {
             let (gain, weight) = (self.frame_gains[f], self.frame_weights[f]);
-            let is_used = gain != 0.0 && gain.is_finite() && weight > 0.0 && weight.is_finite();
+            let is_used = gain != 0.0 && weight > 0.0 && weight.is_finite();
             if !(self.valid[f] && is_used) {
                 continue;
             }
             for (map, &channel) in self.channels.iter().enumerate() {
                 let c = channel as usize;
                 let (gain, variance) = (self.source_gains[c], self.variance[map]);
-                let is_good = gain.is_finite() && gain != 0.0 && variance > 0.0;
+                let is_good = gain != 0.0 && variance > 0.0;
                 if let Some(cell) = self.cell(f, c)
                     && is_good
                     && self.flags[[f, c]] & EXCLUDED == 0
@@ -110,18 +110,18 @@ impl Stream {
         wanted
     }
 
-    /// Data, weight and exposure, and how many samples were not finite, by definition.
+    /// Data, weight and exposure, and how many samples or gains of theirs were not finite, by definition.
     pub(crate) fn naive(&self) -> ([Array3<f64>; 3], usize) {
         let [n_y, n_x] = self.grid.shape();
         let mut planes = [(); 3].map(|()| Array3::zeros((self.n_maps(), n_y, n_x)));
         let mut n_skipped = 0;
         for (map, (y, x), f, c) in self.wanted() {
             let value = self.data[[f, c]];
-            if !value.is_finite() {
+            let gain = self.frame_gains[f] * self.source_gains[c];
+            if !(value.is_finite() && gain.is_finite()) {
                 n_skipped += 1;
                 continue;
             }
-            let gain = self.frame_gains[f] * self.source_gains[c];
             let weight = self.frame_weights[f] / self.variance[map];
             planes[0][[map, y, x]] += weight * gain * value;
             planes[1][[map, y, x]] += weight * gain * gain;
