@@ -92,7 +92,8 @@ takes wrong cells; the answer is held against its kernel with the right ones.
 {machine} One thread reads {read:.1f} GB/s, two together {read_two:.1f} GB/s.
 
 "Bound" is what memory alone takes at that rate: timestreams are read once, maps that change are read and written once.
-"Distance" is how many times longer we take, "possible" how many times faster than the reference nobody can be here.
+"Distance" is how many times longer we take (less than 1 where memory moves faster than in that measurement), "possible"
+how many times faster than the reference the bound is.
 
 | operation | threads | sofia_redux 1.5.2 | pixtrace | times faster | asked for | bound | distance | possible |
 |---|---|---|---|---|---|---|---|---|
