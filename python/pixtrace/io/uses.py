@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from pixtrace.io.exposure import Exposure
     from pixtrace.trace.extract import Extraction
+    from pixtrace.trace.image import SpectralImage
     from pixtrace.trace.params import TraceParams
     from pixtrace.trace.replace import ChangedImage
     from pixtrace.trace.result import FittedImage
@@ -85,7 +86,6 @@ def extract_exposure(
     DataError, ParameterError
         See `pixtrace.trace.extract`.
     """
-    fitted = fit_for_use(exposure, n_threads=n_threads) if fitted is None else fitted
     return [
         extract(
             image,
@@ -98,7 +98,7 @@ def extract_exposure(
             unit=exposure.unit,
             n_threads=n_threads,
         )
-        for index, (image, model) in enumerate(zip(exposure.images, fitted, strict=True))
+        for index, (image, model) in enumerate(_with_models(exposure, fitted, n_threads))
     ]
 
 
@@ -126,10 +126,9 @@ def replace_exposure(
     DataError
         See `pixtrace.trace.replace_bad_pixels`.
     """
-    fitted = fit_for_use(exposure, n_threads=n_threads) if fitted is None else fitted
     return [
         replace_bad_pixels(image, model, n_threads=n_threads)
-        for image, model in zip(exposure.images, fitted, strict=True)
+        for image, model in _with_models(exposure, fitted, n_threads)
     ]
 
 
@@ -163,7 +162,6 @@ def subtract_exposure(
     DataError, ParameterError
         See `pixtrace.trace.extract`.
     """
-    fitted = fit_for_use(exposure, n_threads=n_threads) if fitted is None else fitted
     return [
         subtract_source(
             image,
@@ -173,5 +171,13 @@ def subtract_exposure(
             reject_outliers=reject_outliers,
             n_threads=n_threads,
         )
-        for image, model in zip(exposure.images, fitted, strict=True)
+        for image, model in _with_models(exposure, fitted, n_threads)
     ]
+
+
+def _with_models(
+    exposure: Exposure, fitted: Sequence[FittedImage] | None, n_threads: int | None
+) -> list[tuple[SpectralImage, FittedImage]]:
+    """Return each image with its model, fitted if there is none."""
+    fitted = fit_for_use(exposure, n_threads=n_threads) if fitted is None else fitted
+    return list(zip(exposure.images, fitted, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Final
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,9 @@ import numpy.typing as npt
 from pixtrace.exceptions import ParameterError
 
 __all__ = ["PARAMETERS", "GaussianFits"]
+
+_Float64: TypeAlias = npt.NDArray[np.float64]
+CoreFits: TypeAlias = tuple[_Float64, _Float64, _Float64, npt.NDArray[np.int64], _Float64]
 
 #: The parameters in the order of `GaussianFits.covariance`.
 PARAMETERS: Final = ("x", "y", "amplitude", "fwhm_major", "fwhm_minor", "angle", "level")
@@ -87,6 +90,36 @@ class GaussianFits:
             msg = f"`parameter` = {parameter!r}; it must be one of {', '.join(PARAMETERS)}"
             raise ParameterError(msg)
         return self._errors[:, PARAMETERS.index(parameter)]
+
+    @classmethod
+    def of_core(cls, found: CoreFits) -> Self:
+        """Return fits by their names.
+
+        Parameters
+        ----------
+        found : tuple of ndarray
+            As the core returns them: parameters, covariances, chi2, counts with the flags, scatter.
+
+        Returns
+        -------
+        GaussianFits
+            The same arrays.
+        """
+        values, covariance, chi2, counts, scatter = found
+        return cls(
+            position=values[:, :2],
+            amplitude=values[:, 2],
+            fwhm=values[:, 3:5],
+            angle=values[:, 5],
+            level=values[:, 6],
+            covariance=covariance,
+            scatter=scatter,
+            chi2=chi2,
+            n_cells=counts[:, 0],
+            degrees_of_freedom=counts[:, 1],
+            n_evaluations=counts[:, 2],
+            flags=counts[:, 3],
+        )
 
     @property
     def significance(self) -> npt.NDArray[np.float64]:

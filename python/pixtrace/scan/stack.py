@@ -165,23 +165,10 @@ class MapStack(StackMaps):
             "n_evaluations": as_count(n_evaluations, "n_evaluations", least=1),
         }
         moments = None if self._moments.is_empty else self._moments
-        values, covariance, chi2, counts, scatter = self._native.fit_gaussians(
+        found = self._native.fit_gaussians(
             arguments, moments, pixels=rows, n_threads=as_threads(n_threads), progress=progress
         )
-        return GaussianFits(
-            position=values[:, :2],
-            amplitude=values[:, 2],
-            fwhm=values[:, 3:5],
-            angle=values[:, 5],
-            level=values[:, 6],
-            covariance=covariance,
-            scatter=scatter,
-            chi2=chi2,
-            n_cells=counts[:, 0],
-            degrees_of_freedom=counts[:, 1],
-            n_evaluations=counts[:, 2],
-            flags=counts[:, 3],
-        )
+        return GaussianFits.of_core(found)
 
     def find_peaks(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -146,26 +147,12 @@ def fit_timestreams(
         "channel_variance": as_double(channel_variance, "channel_variance", ndim=1),
         "starts": _rows(starts),
     }
-    values, covariance, chi2, counts, scatter = _native.fit_timestreams(
-        samples, arguments, n_threads=n_threads, progress=progress
-    )
-    flags = counts[:, 3]
+    found = _native.fit_timestreams(samples, arguments, n_threads=n_threads, progress=progress)
+    fits = GaussianFits.of_core(found)
     if isinstance(starts, GaussianFits):
-        flags = np.where(np.isfinite(samples["starts"]).all(axis=1), flags, starts.flags)
-    return GaussianFits(
-        position=values[:, :2],
-        amplitude=values[:, 2],
-        fwhm=values[:, 3:5],
-        angle=values[:, 5],
-        level=values[:, 6],
-        covariance=covariance,
-        scatter=scatter,
-        chi2=chi2,
-        n_cells=counts[:, 0],
-        degrees_of_freedom=counts[:, 1],
-        n_evaluations=counts[:, 2],
-        flags=flags,
-    )
+        has_start = np.isfinite(samples["starts"]).all(axis=1)
+        fits = replace(fits, flags=np.where(has_start, fits.flags, starts.flags))
+    return fits
 
 
 def _rows(starts: Any) -> npt.NDArray[np.float64]:
