@@ -104,6 +104,11 @@ def test_smoothing(name: str) -> None:
         differ = np.where(stack.valid.all(axis=0), np.abs(found - expected), 0.0)
         assert differ[margin:-margin, margin:-margin].max() < 0.01 * before.max()
         assert differ.max() < 0.05 * before.max()
+    inside = np.s_[:, margin:-margin, margin:-margin]
+    seen = stack.valid.all(axis=0)[inside[1:]]
+    for plane, rtol in (("weight", 0.015), ("exposure", 0.0015)):
+        found, expected = (each[inside][:, seen] for each in (getattr(stack, plane), case[f"out_{plane}"]))
+        np.testing.assert_allclose(found, expected, rtol=rtol, err_msg=plane)
 
 
 def around(plane: Any, kernel: Any) -> Any:
@@ -148,6 +153,16 @@ def test_mask() -> None:
         np.testing.assert_array_equal(is_masked[0], case["out_masked"][pixel])
         assert n_masked == is_masked.sum()
         np.testing.assert_array_equal(stack.flag & ~np.uint8(MASK), before)
+
+
+def test_neighbours() -> None:
+    case = load_pixelmap("mask")
+    stack = stack_of(case, "in", **GRID)
+    found = np.zeros(stack.data.shape, dtype=np.int64)
+    for least in range(1, 10):  # a cell is masked by all numbers up to that of its neighbours, itself among them
+        stack.update_mask(None, least, "+")
+        found += (stack.flag & MASK) != 0
+    np.testing.assert_array_equal(found, np.where(stack.valid, case["neighbors"], 0))
 
 
 def options_of(case: Case) -> dict[str, Any]:

@@ -89,7 +89,9 @@ def test_peaks(name: str, run: str) -> None:
     np.testing.assert_allclose(found.peak_weight[sure], reference["peak_weight"][sure], rtol=1e-3)
 
 
-@pytest.mark.parametrize(("name", "smooth"), [("peaks_0", False), ("peaks_0", True), ("peaks_1", False)])
+@pytest.mark.parametrize(
+    ("name", "smooth"), [("peaks_0", False), ("peaks_0", True), ("peaks_1", False), ("peaks_1", True)]
+)
 def test_positions_and_couplings_of_pixels(name: str, *, smooth: bool) -> None:
     case = load_pixelmap(name)
     n = case["in_data"].shape[0]
@@ -114,9 +116,24 @@ def test_positions_and_couplings_of_pixels(name: str, *, smooth: bool) -> None:
 
     which = "smooth" if smooth else "raw"
     expected = case[f"pixeldata_position_{which}"]
-    tolerance = 2.0 * CELL if name == "peaks_1" else CELL
+    # The kernel of the second file is so wide that the reference smooths a decimated map: see `test_smoothing`.
+    is_coarse = smooth and name == "peaks_1"
+    tolerance = 0.1 if is_coarse else 2.0 * CELL if name == "peaks_1" else CELL
     np.testing.assert_allclose(scan.channels.position.value, expected, rtol=0.0, atol=tolerance * size_x)
-    if name == "peaks_0":  # in the other one, values beside holes set the median
-        ratio = scan.channels.coupling / case[f"pixeldata_coupling_{which}"]
-        assert np.sum(np.abs(ratio - 1.0) > 1e-4) <= (2 if smooth else 0)
-        np.testing.assert_allclose(ratio, 1.0, rtol=0.0, atol=5e-3)
+
+    # Channels whose source was not found keep what they had.
+    couplings = case[f"pixeldata_coupling_{which}"]
+    is_kept = couplings == case["pixeldata_coupling_in"]
+    whole = (case["in_weight"] > 0).all(axis=(1, 2))
+    if not is_coarse:  # there a source of 6 sigma is found in one and not in the other
+        np.testing.assert_array_equal(scan.channels.coupling[whole & is_kept], couplings[whole & is_kept])
+    # Values beside holes are unstable, and with them the median to which all couplings are relative.
+    ratio = (scan.channels.coupling / couplings)[whole & ~is_kept]
+    if name == "peaks_1":
+        ratio /= np.median(ratio)
+    if is_coarse:
+        np.testing.assert_allclose(ratio, 1.0, rtol=0.0, atol=0.02)
+        return
+    off = np.abs(ratio - 1.0)
+    assert np.sum(off > 1e-4) <= {("peaks_0", True): 2, ("peaks_1", False): 1}.get((name, smooth), 0)  # OTHER_KNOTS
+    assert off.max() < 5e-3
