@@ -105,7 +105,7 @@ def test_smoothing(name: str) -> None:
         assert differ[margin:-margin, margin:-margin].max() < 0.01 * before.max()
         assert differ.max() < 0.05 * before.max()
     inside = np.s_[:, margin:-margin, margin:-margin]
-    seen = stack.valid.all(axis=0)[inside[1:]]
+    seen = np.asarray(stack.valid.all(axis=0))[inside[1:]]
     for plane, rtol in (("weight", 0.015), ("exposure", 0.0015)):
         found, expected = (each[inside][:, seen] for each in (getattr(stack, plane), case[f"out_{plane}"]))
         np.testing.assert_allclose(found, expected, rtol=rtol, err_msg=plane)

@@ -17,7 +17,7 @@ import pytest
 import pixtrace.io.product
 from pixtrace.cli import main
 from pixtrace.cli._terminal import Terminal
-from pixtrace.io.fits import write_image
+from pixtrace.io.fits_image import write_image
 from pixtrace.simulate import Scene, star_in_ifu
 from pixtrace.trace.params import TraceParams
 

@@ -12,7 +12,7 @@ from pixtrace import plots_quality as plots
 from pixtrace._plotdata_quality import REFUSED, STATES, Assessment, ColumnMaps, histogram, straightened
 from pixtrace.cli import main
 from pixtrace.exceptions import MissingExtraError, OutputExistsError
-from pixtrace.io.fits import write_image
+from pixtrace.io.fits_image import write_image
 from pixtrace.plots_quality_report import picture_paths, report_figures, report_numbers, save_trace_report, trace_report
 from pixtrace.simulate import Scene, star_in_ifu
 from pixtrace.trace import OversampledImage, SpectralImage, TraceParams, oversample_image

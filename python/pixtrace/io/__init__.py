@@ -10,7 +10,8 @@ from pixtrace.io.atomic import atomic_path, check_output
 from pixtrace.io.collect import collect_inputs
 from pixtrace.io.dispatch import inspect, open_exposure
 from pixtrace.io.exposure import Exposure, ExposureInfo, ImageInfo
-from pixtrace.io.fits import FitsExposure, read_image, write_image
+from pixtrace.io.fits import FitsExposure
+from pixtrace.io.fits_image import read_image, write_image
 from pixtrace.io.joint import fit_exposures, matching
 from pixtrace.io.models import StoredModel, load_models, save_models
 from pixtrace.io.product import apply_models, fit_exposure, oversample_exposure, oversample_file

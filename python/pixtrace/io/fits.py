@@ -42,9 +42,8 @@ from typing import TYPE_CHECKING
 from pixtrace.exceptions import DataError, FileReadError, ParameterError
 from pixtrace.io.fits_change import write_changed
 from pixtrace.io.fits_read import read_version, refuse_oversampled
-from pixtrace.io.fits_write import HeaderSource, write_images, write_results, write_traces
+from pixtrace.io.fits_write import HeaderSource, write_results, write_traces
 from pixtrace.io.fitsfile import find_extension, open_fits
-from pixtrace.trace.image import SpectralImage
 from pixtrace.trace.oversample import alpha_on_grid
 from pixtrace.trace.params import PRESETS, TraceParams
 
@@ -57,12 +56,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from pixtrace.trace.image import SpectralImage
     from pixtrace.trace.replace import ChangedImage
     from pixtrace.trace.result import OversampledImage
 
-__all__ = ["FitsExposure", "product_keywords", "read_image", "write_image"]
+__all__ = ["DEFAULT_PRESET", "FitsExposure", "product_keywords"]
 
-_DEFAULT_PRESET = "generic"
+DEFAULT_PRESET = "generic"  # of a file that names none
 
 
 class FitsExposure:
@@ -135,7 +135,7 @@ class FitsExposure:
         with open_fits(path) as hdus:
             primary = hdus[0].header
             refuse_oversampled(path, primary)
-            name = str(primary.get("PIXPRSET", _DEFAULT_PRESET)).strip() if preset is None else preset
+            name = str(primary.get("PIXPRSET", DEFAULT_PRESET)).strip() if preset is None else preset
             if preset is None and name not in PRESETS:
                 msg = f"{path}: PIXPRSET = {name!r}; expected one of {', '.join(PRESETS)}"
                 raise DataError(msg)
@@ -330,78 +330,6 @@ class FitsExposure:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Do nothing."""
-
-
-def read_image(path: str | os.PathLike[str], *, preset: str | None = None) -> tuple[SpectralImage, TraceParams]:
-    """Read a file of the plain format that holds one image.
-
-    Parameters
-    ----------
-    path : path-like
-        The file, packed with gzip or not.
-    preset : str, optional
-        Name of the parameter set; None takes the file's PIXPRSET, or "generic".
-
-    Returns
-    -------
-    image : SpectralImage
-        The image, dispersion along axis 1 whatever it is in the file.
-    params : TraceParams
-        The parameters of the preset.
-
-    Raises
-    ------
-    FileReadError, DataError, ShapeError, DtypeError, ParameterError
-        See `FitsExposure.open`; DataError also if it holds several images.
-    """
-    exposure = FitsExposure.open(path, preset=preset)
-    if len(exposure.images) != 1:
-        msg = f"{path} holds {len(exposure.images)} images; open it with pixtrace.io.open_exposure"
-        raise DataError(msg)
-    return exposure.images[0], exposure.params
-
-
-def write_image(
-    path: str | os.PathLike[str],
-    image: SpectralImage | Sequence[SpectralImage],
-    *,
-    preset: str = _DEFAULT_PRESET,
-    dispersion_axis: int = 1,
-    overwrite: bool = False,
-) -> None:
-    """Write an image, or several, as a file of the plain format.
-
-    Parameters
-    ----------
-    path : path-like
-        The file; one that ends in ``.gz`` is packed.
-    image : SpectralImage or sequence of SpectralImage
-        What is to be written; EXTVER counts several images from 1.
-    preset : str, optional
-        Name of the parameter set, for PIXPRSET.
-    dispersion_axis : {1, 0}, optional
-        Axis of the arrays in the file along which the light is dispersed; 0 writes the planes transposed.
-    overwrite : bool, optional
-        Whether a file that is there already may be replaced.
-
-    Raises
-    ------
-    ParameterError
-        There is no such preset, or `dispersion_axis` is neither 0 nor 1.
-    OutputExistsError, OutputError
-        It cannot be written.
-    """
-    TraceParams.preset(preset)
-    if dispersion_axis not in {0, 1}:
-        msg = f"dispersion_axis = {dispersion_axis}; it must be 0 or 1"
-        raise ParameterError(msg)
-    write_images(
-        Path(path),
-        [image] if isinstance(image, SpectralImage) else list(image),
-        dispersion_axis=dispersion_axis,
-        keywords={"PIXPRSET": (preset, "pixtrace parameter set")},
-        overwrite=overwrite,
-    )
 
 
 def product_keywords(preset: str, params: TraceParams, factor: float) -> dict[str, tuple[object, str]]:
