@@ -24,7 +24,7 @@ _OWN = ("fit_threshold", "slope_limit", "psf_optimal", "errors", "n_covariances"
 
 _FORMATS = ("fits", "asdf")
 
-_KINDS: Mapping[str, tuple[type, ...]] = {
+KINDS: Mapping[str, tuple[type, ...]] = {
     "factor": (float, int),
     "output": (str,),
     "overwrite": (bool,),
@@ -95,7 +95,7 @@ class Options:
         A value is not possible.
     """
 
-    kinds: ClassVar[Mapping[str, tuple[type, ...]]] = _KINDS
+    kinds: ClassVar[Mapping[str, tuple[type, ...]]] = KINDS
 
     factor: float = 2.0
     output: Path = field(default_factory=Path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pixtrace.cli._options import _KINDS, Options
+from pixtrace.cli._options import KINDS, Options
 from pixtrace.cli._run import new_target
 from pixtrace.exceptions import ParameterError
 
@@ -45,7 +45,7 @@ class UseOptions(Options):
     """
 
     kinds: ClassVar[Mapping[str, tuple[type, ...]]] = {
-        **_KINDS,
+        **KINDS,
         "source": (list,),
         "profile_errors": (bool,),
         "reject_outliers": (bool,),

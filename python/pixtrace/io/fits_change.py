@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pixtrace.io.atomic import atomic_path
-from pixtrace.io.fits_write import _extensions, variance_extension
+from pixtrace.io.fits_write import image_extensions, variance_extension
 from pixtrace.io.fitsfile import open_fits
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def write_changed(
         hdus[0].header.add_history(history)
         versions = sorted({int(hdu.ver) for hdu in hdus if hdu.name.upper() == "SCI"})
         for version, image, axis in zip(versions, changed, dispersion_axes, strict=True):
-            for array, header in _extensions(iter(_planes(image)), version, fits.Header(), axis):
+            for array, header in image_extensions(iter(_planes(image)), version, fits.Header(), axis):
                 _put(hdus, array, header)
         with atomic_path(path, overwrite=overwrite) as partial:
             fits.HDUList(hdus).writeto(partial, output_verify="silentfix")

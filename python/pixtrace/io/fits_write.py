@@ -26,6 +26,7 @@ __all__ = [
     "HeaderSource",
     "carried_over",
     "describe",
+    "image_extensions",
     "refine_wcs",
     "variance_extension",
     "write_images",
@@ -115,7 +116,7 @@ def write_images(
         for version, image in enumerate(images, start=1):
             header = fits.Header()
             describe(header, image.name, dispersion_axis, flux_is_density=image.flux_is_density)
-            yield from _extensions(_image_planes(image), version, header, dispersion_axis)
+            yield from image_extensions(_image_planes(image), version, header, dispersion_axis)
 
     _write(path, _primary(keywords, None), extensions(), overwrite=overwrite)
 
@@ -166,7 +167,7 @@ def write_results(
             # The spatial axis is the one that is not dispersed; numpy's axis 0 of an image is FITS axis 2.
             refine_wcs(header, axis=1 if axis == 0 else 2, factor=result.factor)
             describe(header, image.name, axis, flux_is_density=image.flux_is_density)
-            yield from _extensions(_result_planes(result, intermediate=intermediate), version, header, axis)
+            yield from image_extensions(_result_planes(result, intermediate=intermediate), version, header, axis)
 
     _write(path, _primary(keywords, source.primary), extensions(), overwrite=overwrite)
 
@@ -216,7 +217,7 @@ def write_traces(
         versions = sorted({int(hdu.ver) for hdu in hdus if hdu.name.upper() == "SCI"})
         for version, result, axis in zip(versions, results, dispersion_axes, strict=True):
             planes = [("TRACE", result.trace_used), ("TRACE_FULL", result.full_trace if intermediate else None)]
-            added = _extensions(iter(planes), version, fits.Header(), axis)
+            added = image_extensions(iter(planes), version, fits.Header(), axis)
             hdus.extend(fits.ImageHDU(array, header) for array, header in added)
         with atomic_path(path, overwrite=overwrite) as partial:
             fits.HDUList(hdus).writeto(partial, output_verify="silentfix")
@@ -353,7 +354,7 @@ def variance_extension(name: str) -> str:
     return upper if upper.startswith("VAR_") else f"VAR_{upper}"
 
 
-def _extensions(
+def image_extensions(
     planes: Iterator[tuple[str, npt.NDArray[Any] | None]],
     version: int,
     sci_header: Any,  # noqa: ANN401
