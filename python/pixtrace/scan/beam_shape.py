@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy as copying
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ class CellPlaces:
     """
 
     def __init__(self, block: MapBlock, row: int | None = None) -> None:
-        size, reference = block.grid.resolution, block.grid.reference_index
+        self._size, self._reference = size, reference = block.grid.resolution, block.grid.reference_index
         n_y, n_x = block.grid.shape
         moments = block.stack.moments if row is None else block.stack.sample_moments.of_pixel(row)
         means = np.zeros((5, n_y, n_x))
@@ -47,11 +48,40 @@ class CellPlaces:
         x, y, xx, xy, yy = means
         self.x = np.asarray((np.arange(n_x) - reference[0] + x) * size[0])
         self.y = np.asarray((np.arange(n_y)[:, None] - reference[1] + y) * size[1])
-        self._scatter = (
+        self._scatter: tuple[npt.NDArray[np.float64], ...] = (
             (xx - x**2) * size[0] ** 2,
             (xy - x * y) * size[0] * size[1],
             (yy - y**2) * size[1] ** 2,
         )
+
+    def near(self, centre: tuple[float, float], reach: float) -> tuple[slice, slice]:
+        """Return the rows and columns of the maps that hold all samples within a distance of a place.
+
+        Parameters
+        ----------
+        centre : (float, float)
+            x and y [arcsec].
+        reach : float
+            The distance [arcsec].
+
+        Returns
+        -------
+        (slice, slice)
+            Rows and columns; empty where the place is far from the maps.
+        """
+        sides = []
+        for middle, size, reference, n in zip(centre, self._size, self._reference, self.x.shape[::-1], strict=True):
+            # A sample lies at most half a cell from the middle of its cell.
+            first, last = (int(np.rint((middle + end) / size + reference)) for end in (-reach, reach))
+            sides.append(slice(min(max(first - 1, 0), n), min(max(last + 2, 0), n)))
+        return sides[1], sides[0]
+
+    def part(self, place: tuple[slice, slice]) -> CellPlaces:
+        """Return the places of some rows and columns of cells."""
+        other = copying.copy(self)
+        other.x, other.y = self.x[place], self.y[place]
+        other._scatter = tuple(plane[place] for plane in self._scatter)  # noqa: SLF001 - our own
+        return other
 
     def gaussian(
         self, centre: tuple[float, float], fwhm: tuple[float, float], angle: float
@@ -111,14 +141,19 @@ def misfit(block: MapBlock, fits: PixelFits) -> float:
     rows = np.flatnonzero(fits.is_found & (fits.peak != 0.0))[:_MOST]
     for k in rows:
         row = block.row(int(fits.fixed_index[k]))
+        centre = (float(fits.x[k]), float(fits.y[k]))
         width = (float(fits.fwhm_major[k]), float(fits.fwhm_minor[k]))
-        value, blur = places.gaussian((float(fits.x[k]), float(fits.y[k])), width, float(fits.angle[k]))
-        distance = np.hypot(places.x - fits.x[k], places.y - fits.y[k]) / math.sqrt(width[0] * width[1])
-        inside = np.asarray(block.stack.valid[row]) & (distance < _CORE)
-        rest = (np.asarray(block.stack.data[row])[inside] - fits.level[k]) / fits.peak[k] - (value + blur)[inside]
+        mean_width = math.sqrt(width[0] * width[1])
+        # The core is a hundredth of a map; the rest of it is not looked at.
+        core = places.near(centre, _CORE * mean_width)
+        cells = places.part(core)
+        value, blur = cells.gaussian(centre, width, float(fits.angle[k]))
+        distance = np.hypot(cells.x - centre[0], cells.y - centre[1]) / mean_width
+        inside = block.stack.valid_in(row, core) & (distance < _CORE)
+        rest = (block.stack.data[row][core][inside] - fits.level[k]) / fits.peak[k] - (value + blur)[inside]
         ring = (distance[inside] * (_N_RINGS / _CORE)).astype(np.int64)
         # Differences as parts of the Gaussian, each with its weight.
-        weight = np.asarray(block.stack.weight[row])[inside] * fits.peak[k] ** 2 * value[inside]
+        weight = block.stack.weight[row][core][inside] * fits.peak[k] ** 2 * value[inside]
         sums += [np.bincount(ring, term, _N_RINGS) for term in (weight * rest, weight * value[inside])]
     some = sums[1] > 0.0
     part, error = sums[0, some] / sums[1, some], sums[1, some] ** -0.5
@@ -209,10 +244,12 @@ def cut_stamps(block: MapBlock, fits: PixelFits, reach: float) -> Stamps:
         x, y = (first[axis] + np.arange(values.shape[2 - axis]) for axis in range(2))
         on_x, on_y = (x >= 0) & (x < n_x), (y >= 0) & (y < n_y)
         place = np.ix_(y[on_y], x[on_x])
-        row = block.row(int(fits.fixed_index[k]))
+        row, stack = block.row(int(fits.fixed_index[k])), block.stack
         distance = np.hypot((x - reference[0]) * size[0] - fits.x[k], (y[:, None] - reference[1]) * size[1] - fits.y[k])
         near = distance < reach * math.sqrt(float(fits.fwhm_major[k] * fits.fwhm_minor[k]))
         values[k][np.ix_(on_y, on_x)] = np.where(
-            block.stack.valid[row][place] & near[np.ix_(on_y, on_x)], block.stack.data[row][place] - fits.level[k], 0.0
+            stack.valid_in(row, place) & near[np.ix_(on_y, on_x)],
+            stack.data[row][place] - fits.level[k],
+            0.0,
         )
     return Stamps(values, corner, block.grid.resolution, block.grid.reference_index)

@@ -152,10 +152,9 @@ def process_scan(block: MapBlock, rows: list[int]) -> npt.NDArray[np.float64]:
     stack, configuration = block.stack, block.configuration
     block.end_accumulation(rows, given=True)
     if stack.has_base:
-        valid = stack.valid
         for row in rows:
             prior = stack.base[row]
-            add = valid[row] & ~np.isnan(prior)
+            add = stack.valid_in(row, ...) & ~np.isnan(prior)
             stack.data[row][add] += prior[add]
     if block.enable_level:
         stack.level(robust=True, pixels=rows, n_threads=block.n_threads)

@@ -219,10 +219,32 @@ class StackPlanes(StackMoments):
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
-        """Cells that hold data: not NaN, not discarded, weight finite and positive; made anew at each call."""
-        is_weighed: npt.NDArray[np.bool_] = (self._weight > 0) & (self._weight < np.inf)
-        is_kept: npt.NDArray[np.bool_] = (self._flag & DISCARD) == 0
-        return is_weighed & is_kept & ~np.isnan(self._data)
+        """Cells that hold data: not NaN, not discarded, weight finite and positive; made anew at each call.
+
+        Of all maps: whoever goes through them one by one asks `valid_in`.
+        """
+        return self.valid_in(slice(None), ...)
+
+    def valid_in(self, row: int | slice, place: Any) -> npt.NDArray[np.bool_]:
+        """Return which cells of one map hold data, as `valid` does of all.
+
+        Parameters
+        ----------
+        row : int or slice
+            Number of the map in the stack, or of several.
+        place : index
+            Cells of the map, as an array of shape (n_y, n_x) is indexed.
+
+        Returns
+        -------
+        ndarray of bool
+            Of the shape that such an array has there.
+        """
+        weight = self._weight[row][place]
+        is_weighed: npt.NDArray[np.bool_] = (weight > 0) & (weight < np.inf)
+        is_kept: npt.NDArray[np.bool_] = (self._flag[row][place] & DISCARD) == 0
+        is_known: npt.NDArray[np.bool_] = ~np.isnan(self._data[row][place])
+        return is_weighed & is_kept & is_known
 
     @property
     def content(self) -> list[str]:
