@@ -36,11 +36,6 @@ impl Line {
         line
     }
 
-    /// Number of points.
-    pub(super) fn len(&self) -> usize {
-        self.points.len()
-    }
-
     /// Value at a position, and what it is made of; positions must not fall. `None` without points.
     pub(super) fn at(&mut self, position: f64) -> Option<(f64, [(usize, f64); 2])> {
         let (first, last) = (self.points.first()?, self.points.last()?);

@@ -107,14 +107,21 @@ impl RegionPixels {
         convert: impl Fn(S) -> f64,
     ) -> Vec<f64> {
         let mut next = self.first.clone();
-        let mut values = vec![f64::NAN; self.row.len()];
-        visit(labels, label, bounds, |y, x| {
-            let value = convert(plane[(y, x + bounds.columns.start)]);
-            if value.is_finite() {
-                values[next[x]] = value;
+        let mut values = vec![0.0; self.row.len()];
+        for columns in stretches(&bounds.columns) {
+            let start = columns.start - bounds.columns.start;
+            for y in bounds.rows.clone() {
+                let (labels, plane) =
+                    (labels.slice(s![y, columns.clone()]), plane.slice(s![y, columns.clone()]));
+                for ((found, &value), next) in labels.iter().zip(plane).zip(&mut next[start..]) {
+                    if *found == label {
+                        let value = convert(value);
+                        values[*next] = if value.is_finite() { value } else { f64::NAN };
+                        *next += 1;
+                    }
+                }
             }
-            next[x] += 1;
-        });
+        }
         values
     }
 
@@ -183,10 +190,9 @@ impl RegionPixels {
 fn by_column<S: Copy>(plane: ArrayView2<'_, S>, convert: impl Fn(S) -> f64) -> Vec<f64> {
     let (n_y, n_x) = plane.dim();
     let mut values = vec![f64::NAN; n_y * n_x];
-    // A few columns at a time, so that what is written stays in the cache.
-    for first in (0..n_x).step_by(COLUMNS_AT_A_TIME) {
-        let stretch = plane.slice(s![.., first..(first + COLUMNS_AT_A_TIME).min(n_x)]);
-        let values = &mut values[first * n_y..];
+    for columns in stretches(&(0..n_x)) {
+        let stretch = plane.slice(s![.., columns.clone()]);
+        let values = &mut values[columns.start * n_y..];
         for (y, row) in stretch.rows().into_iter().enumerate() {
             for (&value, place) in row.iter().zip(values[y..].iter_mut().step_by(n_y)) {
                 let value = convert(value);
@@ -197,6 +203,13 @@ fn by_column<S: Copy>(plane: ArrayView2<'_, S>, convert: impl Fn(S) -> f64) -> V
         }
     }
     values
+}
+
+/// A few columns at a time, so that what is written column by column stays in the cache.
+fn stretches(columns: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+    let end = columns.end;
+    let firsts = columns.clone().step_by(COLUMNS_AT_A_TIME);
+    firsts.map(move |first| first..(first + COLUMNS_AT_A_TIME).min(end))
 }
 
 /// Calls `act(row, column - first column)` for every pixel with this label, row by row.

@@ -20,17 +20,45 @@ const FEWEST: f64 = 3.0;
 /// A residual this many times its error, and this many times what its neighbours have, is an outlier.
 const OUTLIER: f64 = 5.0;
 
+/// Columns, to either side, of the widest neighbourhood.
+const WIDEST: usize = 10;
+/// Pixels of the largest neighbourhood.
+const MOST: usize = 33;
+
 /// Residuals of a region on the grid of the detector.
 struct Grid {
     n_rows: usize,
     n_columns: usize,
+    stride: usize,
     /// Residual over error; NaN where there is none.
     z: Vec<f64>,
 }
 
+/// Distance of rows of `n` numbers that are read column by column: an odd number of cache lines.
+///
+/// With a power of two the pixels of a column would all compete for the same few places of the cache.
+fn stride(n: usize) -> usize {
+    const LINE: usize = 64 / size_of::<f64>();
+    (n.div_ceil(LINE) | 1) * LINE
+}
+
 impl Grid {
+    fn new(pixels: &RegionPixels, bounds: &RegionBox, z: &[f64]) -> Self {
+        let (n_rows, n_columns) = (bounds.rows.len(), bounds.columns.len());
+        let stride = stride(n_columns);
+        let mut grid = Self { n_rows, n_columns, stride, z: vec![f64::NAN; n_rows * stride] };
+        for column in bounds.columns.clone() {
+            let x = column - bounds.columns.start;
+            let places = pixels.column(column);
+            for (&row, &z) in pixels.row[places.clone()].iter().zip(&z[places]) {
+                grid.z[(row as usize - bounds.rows.start) * stride + x] = z;
+            }
+        }
+        grid
+    }
+
     fn get(&self, y: usize, x: usize) -> f64 {
-        self.z[y * self.n_columns + x]
+        self.z[y * self.stride + x]
     }
 
     /// Root mean square of the neighbours of a pixel, the largest of them left out; zero without neighbours.
@@ -58,48 +86,42 @@ pub(crate) fn shares(
     bounds: &RegionBox,
     z: &[f64],
 ) -> (Vec<f64>, Vec<bool>) {
-    let (n_rows, n_columns) = (bounds.rows.len(), bounds.columns.len());
-    let mut grid = Grid { n_rows, n_columns, z: vec![f64::NAN; n_rows * n_columns] };
+    let mut grid = Grid::new(pixels, bounds, z);
     let place = |column: usize, i: usize| {
         (pixels.row[i] as usize - bounds.rows.start, column - bounds.columns.start)
     };
-    for column in bounds.columns.clone() {
-        for i in pixels.column(column) {
-            let (y, x) = place(column, i);
-            grid.z[y * n_columns + x] = z[i];
-        }
-    }
     let mut is_outlier = vec![false; z.len()];
+    let mut outliers = Vec::new();
     for column in bounds.columns.clone() {
         for i in pixels.column(column) {
             // Hardly any pixel needs a look at its neighbours.
-            if z[i].is_finite() && z[i].abs() > OUTLIER {
+            if z[i].abs() > OUTLIER && z[i].is_finite() {
                 let (y, x) = place(column, i);
-                is_outlier[i] = z[i].abs() > OUTLIER * grid.around(y, x).max(1.0);
+                if z[i].abs() > OUTLIER * grid.around(y, x).max(1.0) {
+                    is_outlier[i] = true;
+                    outliers.push((y, x));
+                }
             }
         }
     }
-    for column in bounds.columns.clone() {
-        for i in pixels.column(column).filter(|&i| is_outlier[i]) {
-            let (y, x) = place(column, i);
-            grid.z[y * n_columns + x] = f64::NAN;
-        }
+    for (y, x) in outliers {
+        grid.z[y * grid.stride + x] = f64::NAN;
     }
     let sums = Integral::new(&grid);
-    // By number of pixels; the largest neighbourhood has 33.
-    let limit: Vec<f64> =
-        (0..=33).map(|n| 1.0 + SIGNIFICANT * (2.0 / f64::from(n)).sqrt()).collect();
+    let is_candidate = sums.candidates();
+    // By number of pixels.
+    let limit: Vec<f64> = (0..=MOST).map(|n| 1.0 + SIGNIFICANT * (2.0 / n as f64).sqrt()).collect();
     let mut shares = vec![0.0; z.len()];
     for column in bounds.columns.clone() {
         for i in pixels.column(column) {
-            if !z[i].is_finite() || is_outlier[i] {
+            let (y, x) = place(column, i);
+            if !is_candidate[y * sums.stride + x] || !z[i].is_finite() || is_outlier[i] {
                 continue;
             }
-            let (y, x) = place(column, i);
             for (rows, columns) in NEIGHBOURHOODS {
                 let (n, sum) = sums.within(
-                    y.saturating_sub(rows)..(y + rows + 1).min(n_rows),
-                    x.saturating_sub(columns)..(x + columns + 1).min(n_columns),
+                    y.saturating_sub(rows)..(y + rows + 1).min(grid.n_rows),
+                    x.saturating_sub(columns)..(x + columns + 1).min(grid.n_columns),
                 );
                 let chi2 = sum / n;
                 if n >= FEWEST && chi2 > limit[n as usize] {
@@ -113,34 +135,74 @@ pub(crate) fn shares(
 
 /// Sums over all rows and columns before each, of counts and of squares.
 struct Integral {
-    width: usize,
-    sums: Vec<(f64, f64)>,
+    n_rows: usize,
+    n_columns: usize,
+    stride: usize,
+    counts: Vec<f64>,
+    squares: Vec<f64>,
 }
 
 impl Integral {
     fn new(grid: &Grid) -> Self {
-        let width = grid.n_columns + 1;
-        let mut sums = vec![(0.0, 0.0); width * (grid.n_rows + 1)];
-        for y in 0..grid.n_rows {
-            let (mut n, mut sum) = (0.0, 0.0);
-            for x in 0..grid.n_columns {
-                let z = grid.get(y, x);
-                if z.is_finite() {
-                    n += 1.0;
-                    sum += z * z;
+        let (n_rows, n_columns) = (grid.n_rows, grid.n_columns);
+        let stride = stride(n_columns + 1);
+        let mut counts = vec![0.0; stride * (n_rows + 1)];
+        let mut squares = counts.clone();
+        for y in 0..n_rows {
+            let row = &grid.z[y * grid.stride..][..n_columns];
+            for (sums, is_count) in [(&mut counts, true), (&mut squares, false)] {
+                let (above, here) = sums[y * stride..].split_at_mut(stride);
+                let mut sum = 0.0;
+                for ((&z, above), here) in row.iter().zip(&above[1..]).zip(&mut here[1..]) {
+                    let value = if is_count { 1.0 } else { z * z };
+                    sum += if z.is_finite() { value } else { 0.0 };
+                    *here = above + sum;
                 }
-                let above = sums[y * width + x + 1];
-                sums[(y + 1) * width + x + 1] = (above.0 + n, above.1 + sum);
             }
         }
-        Self { width, sums }
+        Self { n_rows, n_columns, stride, counts, squares }
     }
 
     fn within(&self, rows: Range<usize>, columns: Range<usize>) -> (f64, f64) {
-        let at = |y: usize, x: usize| self.sums[y * self.width + x];
-        let (a, b) = (at(rows.end, columns.end), at(rows.start, columns.start));
-        let (c, d) = (at(rows.start, columns.end), at(rows.end, columns.start));
-        (a.0 + b.0 - c.0 - d.0, (a.1 + b.1 - c.1 - d.1).max(0.0))
+        let sum = |of: &[f64]| {
+            let at = |y: usize, x: usize| of[y * self.stride + x];
+            let (a, b) = (at(rows.end, columns.end), at(rows.start, columns.start));
+            a + b - at(rows.start, columns.end) - at(rows.end, columns.start)
+        };
+        (sum(&self.counts), sum(&self.squares).max(0.0))
+    }
+
+    /// Pixels whose neighbourhoods are worth a closer look: all that could exceed a limit, and few others.
+    ///
+    /// `chi2 > 1 + s sqrt(2 / n)` is `d^2 > 2 s^2 n` for `d = sum - n > 0`, without division and for many pixels at a time.
+    fn candidates(&self) -> Vec<bool> {
+        // A little less, so that rounding does not lose one.
+        const LIMIT: f64 = 2.0 * SIGNIFICANT * SIGNIFICANT * 0.999;
+        // At the ends of the rows neighbourhoods are cut off; these few pixels are all looked at.
+        let mut found = vec![true; self.n_rows * self.stride];
+        let n = self.n_columns.saturating_sub(2 * WIDEST);
+        let mut excess = vec![0.0; n];
+        for (y, found) in found.chunks_mut(self.stride).enumerate().filter(|_| n > 0) {
+            excess.fill(0.0);
+            for (rows, columns) in NEIGHBOURHOODS {
+                let (top, bottom) = (y.saturating_sub(rows), (y + rows + 1).min(self.n_rows));
+                let (left, right) = (WIDEST - columns, WIDEST + columns + 1);
+                let corners = [(bottom, right), (top, left), (top, right), (bottom, left)];
+                let counts = corners.map(|(y, x)| &self.counts[y * self.stride + x..][..n]);
+                let squares = corners.map(|(y, x)| &self.squares[y * self.stride + x..][..n]);
+                for (x, excess) in excess.iter_mut().enumerate() {
+                    let count = counts[0][x] + counts[1][x] - counts[2][x] - counts[3][x];
+                    let sum = squares[0][x] + squares[1][x] - squares[2][x] - squares[3][x];
+                    let above = sum - count;
+                    let over = above * above.abs() - LIMIT * count;
+                    *excess = if over > *excess { over } else { *excess };
+                }
+            }
+            for (found, excess) in found[WIDEST..].iter_mut().zip(&excess) {
+                *found = *excess > 0.0;
+            }
+        }
+        found
     }
 }
 

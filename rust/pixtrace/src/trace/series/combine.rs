@@ -1,6 +1,8 @@
 //! The mean of all integrations, without outliers, added up with some of them at a time in memory.
 
-use ndarray::{Array2, ArrayViewMut2};
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView3, Axis};
 use rayon::prelude::*;
 
 use super::Chunk;
@@ -9,8 +11,8 @@ use super::profile::{RegionProfile, SharedProfile, level_out};
 use crate::numeric::Real;
 use crate::{Control, Error};
 
-/// Pixels summed up by one task.
-const BLOCK: usize = 4096;
+/// Pixels summed up by one task; their sums fit into the fastest cache.
+const BLOCK: usize = 1024;
 /// Share of its squared residual that a pixel has left at least, where it determines the scale nearly by itself.
 const LEAST_FREEDOM: f64 = 0.1;
 
@@ -28,22 +30,29 @@ pub struct Combination {
     is_scatter: bool,
 }
 
-/// Sums of one region, by pixel.
+/// Sums of one region.
 #[derive(Clone, Debug, Default)]
 struct RegionSums {
-    /// `q f`, and `q^2`.
-    flux: Vec<f64>,
-    weight: Vec<f64>,
-    /// `q^2` times the variance: that of the error, then its components.
-    variances: Vec<Vec<f64>>,
-    /// The variance as it is.
-    noise: Vec<f64>,
-    /// Integrations that were used, and those in which the pixel was an outlier.
-    n_used: Vec<u32>,
-    n_rejected: Vec<u32>,
+    pixels: Vec<PixelSums>,
+    /// `q^2` times the components of the variance, by pixel.
+    components: Vec<Vec<f64>>,
     /// `q`, and the number of integrations with light.
     brightness: f64,
     n_bright: f64,
+}
+
+/// Sums of one pixel over the integrations, each of the brightness `q`.
+#[derive(Clone, Copy, Debug, Default)]
+struct PixelSums {
+    /// `q f`, and `q^2`.
+    flux: f64,
+    weight: f64,
+    /// `q^2` times the variance, and the variance as it is.
+    variance: f64,
+    noise: f64,
+    /// Integrations that were used, and those in which the pixel was an outlier.
+    n_used: u32,
+    n_rejected: u32,
 }
 
 /// The mean of all integrations; planes of shape `(n_y, n_x)`, NaN outside the regions and where there are no data.
@@ -66,8 +75,8 @@ pub struct Combined {
 /// One region of one integration, and the variances of its pixels.
 struct Added {
     fit: IntegrationFit,
-    /// What the pixel tells of the variance: that of its error or, without errors, its squared residual.
-    noise: Vec<f64>,
+    /// Squared residuals, which tell of the variance where there are no errors.
+    scatter: Option<Vec<f64>>,
     brightness: f64,
     components: Vec<Vec<f64>>,
 }
@@ -92,31 +101,24 @@ impl Combination {
     /// [`Error::Shape`] and [`Error::Cancelled`]; then nothing has been added.
     pub fn add<T: Real>(&mut self, chunk: &Chunk<'_, T>, control: &Control) -> Result<(), Error> {
         let profile = &self.profile;
-        let fits = profile.fits(chunk, &SeriesFit::default(), control)?;
-        let mut by_region: Vec<Vec<Added>> = profile.regions.iter().map(|_| Vec::new()).collect();
-        for (i, fits) in fits.into_iter().enumerate() {
-            let integration = chunk.integration(i);
-            for ((fit, region), added) in fits.into_iter().zip(&profile.regions).zip(&mut by_region)
-            {
-                let collect = |plane| {
-                    let labels = profile.labels.view();
-                    region.pixels.collect(&region.bounds, labels, region.label, plane, T::to_f64)
-                };
-                let components = integration.variances.iter().map(|&v| collect(v)).collect();
-                let brightness = brightness(&fit);
-                let is_scatter = integration.error.is_none() && region.is_noise_known;
-                let noise = if is_scatter {
-                    scatter(region, &fit)
-                } else {
-                    fit.sigma.iter().map(|sigma| sigma * sigma).collect()
-                };
-                added.push(Added { fit, noise, brightness, components });
-                self.is_scatter |= is_scatter;
-            }
-        }
-        control.check()?;
-        for (sums, added) in self.sums.iter_mut().zip(&by_region) {
-            sums.add(added);
+        let is_scatter = |region: &RegionProfile| chunk.error.is_none() && region.is_noise_known;
+        let one = |i: usize, region: &RegionProfile, fit: IntegrationFit| {
+            let collect = |plane: &ArrayView3<'_, T>| {
+                let (pixels, plane) = (&region.pixels, plane.index_axis(Axis(0), i));
+                let labels = profile.labels.view();
+                pixels.collect(&region.bounds, labels, region.label, plane, T::to_f64)
+            };
+            let components = chunk.variances.iter().map(collect).collect();
+            let scatter = is_scatter(region).then(|| scatter(region, &fit));
+            Added { brightness: brightness(&fit), scatter, components, fit }
+        };
+        let added = profile.fits(chunk, &SeriesFit::default(), control, |i, fits| {
+            let regions = profile.regions.iter().zip(fits);
+            regions.map(|(region, fit)| one(i, region, fit)).collect::<Vec<_>>()
+        })?;
+        for (r, (sums, region)) in self.sums.iter_mut().zip(&profile.regions).enumerate() {
+            sums.add(&added.iter().map(|added| &added[r]).collect::<Vec<_>>());
+            self.is_scatter |= is_scatter(region) && !chunk.is_empty();
         }
         self.n_integrations += chunk.len();
         Ok(())
@@ -126,43 +128,45 @@ impl Combination {
     #[must_use]
     pub fn finish(&self) -> Combined {
         let dim = self.profile.labels.dim();
-        let n_variances = self.sums.iter().map(|s| s.variances.len()).max().unwrap_or(1).max(1);
+        let n_components = self.sums.iter().map(|s| s.components.len()).max().unwrap_or(0);
         let nan = || Array2::from_elem(dim, f64::NAN);
         let mut all = Combined {
             flux: nan(),
-            variances: (0..n_variances).map(|_| nan()).collect(),
+            variances: (0..=n_components).map(|_| nan()).collect(),
             noise: nan(),
             usual: Array2::from_elem(dim, 1.0),
             n_used: Array2::zeros(dim),
             n_rejected: Array2::zeros(dim),
         };
         for (region, sums) in self.profile.regions.iter().zip(&self.sums) {
-            if sums.flux.is_empty() {
+            if sums.pixels.is_empty() {
                 continue;
             }
-            let mean = sums.brightness / sums.n_bright;
-            let weight = |i: usize| mean / sums.weight[i];
-            put(region, &mut all.flux.view_mut(), |i| weight(i) * sums.flux[i]);
-            for (plane, sum) in all.variances.iter_mut().zip(&sums.variances) {
-                put(region, &mut plane.view_mut(), |i| weight(i) * weight(i) * sum[i]);
+            let (mean, pixels) = (sums.brightness / sums.n_bright, &sums.pixels);
+            let weight = |i: usize| mean / pixels[i].weight;
+            put(region, &mut all.flux, |i| weight(i) * pixels[i].flux);
+            let (total, components) = all.variances.split_at_mut(1);
+            put(region, &mut total[0], |i| weight(i) * weight(i) * pixels[i].variance);
+            for (plane, sum) in components.iter_mut().zip(&sums.components) {
+                put(region, plane, |i| weight(i) * weight(i) * sum[i]);
             }
-            let noise = sums.noise.iter().zip(&sums.n_used).map(|(sum, n)| sum / f64::from(*n));
+            let noise = pixels.iter().map(|sums| sums.noise / f64::from(sums.n_used));
             let mut noise: Vec<f64> = noise.collect();
             if self.is_scatter {
                 noise = level_out(region, &noise);
             }
-            put(region, &mut all.noise.view_mut(), |i| noise[i]);
+            put(region, &mut all.noise, |i| noise[i]);
             let clip = self.profile.clip_sigma;
-            put(region, &mut all.usual.view_mut(), |i| region.tolerance[i] / clip);
-            put(region, &mut all.n_used.view_mut(), |i| sums.n_used[i]);
-            put(region, &mut all.n_rejected.view_mut(), |i| sums.n_rejected[i]);
+            put(region, &mut all.usual, |i| region.tolerance[i] / clip);
+            put(region, &mut all.n_used, |i| pixels[i].n_used);
+            put(region, &mut all.n_rejected, |i| pixels[i].n_rejected);
         }
         all
     }
 }
 
 /// Writes the values of a region's pixels into a plane.
-fn put<V>(region: &RegionProfile, plane: &mut ArrayViewMut2<'_, V>, value: impl Fn(usize) -> V) {
+fn put<V>(region: &RegionProfile, plane: &mut Array2<V>, value: impl Fn(usize) -> V) {
     for column in region.bounds.columns.clone() {
         for i in region.pixels.column(column) {
             plane[(region.pixels.row[i] as usize, column)] = value(i);
@@ -196,58 +200,53 @@ fn brightness(fit: &IntegrationFit) -> f64 {
 
 impl RegionSums {
     /// Adds integrations, pixel by pixel in their order, whatever the number of threads.
-    fn add(&mut self, added: &[Added]) {
+    fn add(&mut self, added: &[&Added]) {
         let Some(one) = added.first() else { return };
         let n = one.fit.flux.len();
-        let n_variances = 1 + one.components.len();
-        self.flux.resize(n, 0.0);
-        self.weight.resize(n, 0.0);
-        self.noise.resize(n, 0.0);
-        self.n_used.resize(n, 0);
-        self.n_rejected.resize(n, 0);
-        self.variances.resize(n_variances, Vec::new());
-        for variance in &mut self.variances {
-            variance.resize(n, 0.0);
-        }
+        self.pixels.resize(n, PixelSums::default());
+        self.components.resize(one.components.len(), Vec::new());
         for one in added.iter().filter(|one| one.brightness > 0.0) {
             self.brightness += one.brightness;
             self.n_bright += 1.0;
         }
-        let is_used = |one: &Added, i: usize| one.fit.is_used[i] && one.brightness > 0.0;
-        sum(&mut self.flux, added, is_used, |one, i| one.brightness * one.fit.flux[i]);
-        sum(&mut self.weight, added, is_used, |one, _| one.brightness * one.brightness);
-        sum(&mut self.noise, added, is_used, |one, i| one.noise[i]);
-        for (k, variance) in self.variances.iter_mut().enumerate() {
-            sum(variance, added, is_used, |one, i| {
-                let q2 = one.brightness * one.brightness;
-                match k {
-                    0 => q2 * one.noise[i],
-                    _ => q2 * one.components[k - 1][i],
+        self.pixels.par_chunks_mut(BLOCK).enumerate().for_each(|(block, sums)| {
+            for one in added {
+                one.add_to(block * BLOCK..block * BLOCK + sums.len(), sums);
+            }
+        });
+        for (k, component) in self.components.iter_mut().enumerate() {
+            component.resize(n, 0.0);
+            component.par_chunks_mut(BLOCK).enumerate().for_each(|(block, sums)| {
+                for one in added.iter().filter(|one| one.brightness > 0.0) {
+                    let q2 = one.brightness * one.brightness;
+                    for (i, sum) in (block * BLOCK..).zip(sums.iter_mut()) {
+                        if one.fit.is_used[i] {
+                            *sum += q2 * one.components[k][i];
+                        }
+                    }
                 }
             });
         }
-        let is_out = |one: &Added, i: usize| {
-            one.fit.flux[i].is_finite() && one.fit.sigma[i].is_finite() && !one.fit.is_used[i]
-        };
-        sum(&mut self.n_used, added, is_used, |_, _| 1);
-        sum(&mut self.n_rejected, added, is_out, |_, _| 1);
     }
 }
 
-/// Adds what each integration has for each pixel, in the order of the integrations.
-fn sum<V: Send + std::ops::AddAssign>(
-    plane: &mut [V],
-    added: &[Added],
-    counts: impl Fn(&Added, usize) -> bool + Sync,
-    value: impl Fn(&Added, usize) -> V + Sync,
-) {
-    plane.par_chunks_mut(BLOCK).enumerate().for_each(|(block, sums)| {
-        for one in added {
-            for (i, sum) in (block * BLOCK..).zip(sums.iter_mut()) {
-                if counts(one, i) {
-                    *sum += value(one, i);
-                }
+impl Added {
+    /// Adds some pixels of the integration to their sums.
+    fn add_to(&self, pixels: Range<usize>, sums: &mut [PixelSums]) {
+        let (fit, q) = (&self.fit, self.brightness);
+        let values = fit.flux[pixels.clone()].iter().zip(&fit.sigma[pixels.clone()]);
+        let values = values.zip(&fit.is_used[pixels.clone()]).zip(sums);
+        for (i, (((flux, sigma), is_used), sums)) in pixels.zip(values) {
+            if *is_used && q > 0.0 {
+                let noise = self.scatter.as_ref().map_or(sigma * sigma, |scatter| scatter[i]);
+                sums.flux += q * flux;
+                sums.weight += q * q;
+                sums.variance += q * q * noise;
+                sums.noise += noise;
+                sums.n_used += 1;
             }
+            let is_known = flux.is_finite() && sigma.is_finite();
+            sums.n_rejected += u32::from(is_known && !is_used);
         }
-    });
+    }
 }

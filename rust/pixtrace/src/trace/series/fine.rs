@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut2, Axis};
+use ndarray::{Array3, ArrayView2, ArrayView3, Axis};
 use rayon::prelude::*;
 
 use super::super::compact::{CompactRanges, find_sources};
@@ -12,8 +12,9 @@ use super::super::grid::{FineGrid, FineRows};
 use super::super::model::TraceModel;
 use super::super::oversample::{Job, OversampleParams};
 use super::super::propagate::Residual;
-use super::super::traced::{COLUMNS_PER_BLOCK, TracedRegion, fine_rows, is_own};
-use super::column::{Block, FineColumn, FinePart};
+use super::super::traced::{TracedRegion, fine_rows, is_own};
+use super::block::{Block, COLUMNS, Desk, split};
+use super::column::{FineColumn, FinePart};
 use super::fit::{RegionScales, SeriesFit, fit_integration};
 use super::profile::{RegionProfile, SharedProfile};
 use super::{Chunk, Integration, check_shape};
@@ -51,7 +52,7 @@ pub struct SeriesGrid {
     profile: SharedProfile,
     params: SeriesGridParams,
     grid: FineGrid,
-    pub(super) nearest: Vec<usize>,
+    rows: FineRows,
     regions: Vec<FineRegion>,
 }
 
@@ -71,9 +72,10 @@ pub(super) struct FineRegion {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FinePixel {
     pub(super) row: u32,
-    /// The native row under it, and its own row coordinate.
+    /// The native row under it.
     pub(super) nearest: u32,
-    pub(super) position: f64,
+    /// Native pixels of its column in the region up to it.
+    pub(super) n_before: u32,
     pub(super) alpha: f64,
     /// The spline there, not scaled; NaN where it is not to be evaluated.
     pub(super) profile: f64,
@@ -147,8 +149,7 @@ impl SeriesGrid {
             })
             .collect();
         control.check()?;
-        let mut all =
-            Self { profile: profile.clone(), params, grid, nearest: rows.nearest, regions };
+        let mut all = Self { profile: profile.clone(), params, grid, rows, regions };
         let mean = Integration {
             flux: combined.flux(),
             error: combined.error(),
@@ -174,13 +175,19 @@ impl SeriesGrid {
             let (share, is_outlier) = (vec![share; n], vec![false; n]);
             let part = FinePart { fit, share, is_outlier };
             let mut shared = vec![vec![0.0; self.regions[r].pixels.len()]; variances.len()];
-            for column in region.bounds.columns.clone() {
-                let Some(task) = FineColumn::new(self, r, &part, mean, column) else { continue };
-                for (i, own) in task.own_variances(variances.len()) {
-                    let row = self.regions[r].pixels[i].row as usize;
-                    for (k, variance) in variances.iter().enumerate() {
-                        let rest = variance[(row, column)] - own[k];
-                        shared[k][i] = if rest.is_finite() { rest } else { 0.0 };
+            let mut desk = Desk::<T>::new();
+            desk.noise.resize_with(variances.len(), Default::default);
+            let columns = region.bounds.columns.clone();
+            for first in columns.clone().step_by(COLUMNS) {
+                let block = first..(first + COLUMNS).min(columns.end);
+                desk.native.take(mean, None, &block, (SeriesErrors::Propagated, variances.len()));
+                for column in block {
+                    let Some(task) = FineColumn::new(self, r, &part, column) else { continue };
+                    for (i, row, own) in desk.own_variances(&task, column - first) {
+                        for (k, variance) in variances.iter().enumerate() {
+                            let rest = variance[(row, column)] - own[k];
+                            shared[k][i] = if rest.is_finite() { rest } else { 0.0 };
+                        }
                     }
                 }
             }
@@ -195,6 +202,16 @@ impl SeriesGrid {
     #[must_use]
     pub fn n_fine(&self) -> usize {
         self.grid.n_fine()
+    }
+
+    /// Native row coordinate of a fine pixel.
+    pub(super) fn position(&self, pixel: &FinePixel) -> f64 {
+        self.rows.position[pixel.row as usize]
+    }
+
+    /// The native row under a fine row.
+    pub(super) fn nearest(&self, row: usize) -> usize {
+        self.rows.nearest[row]
     }
 
     pub(super) fn params(&self) -> &SeriesGridParams {
@@ -223,16 +240,11 @@ impl SeriesGrid {
         if let Some(dq) = &dq {
             check_shape("dq", dq.shape(), chunk.flux.shape(), "the flux")?;
         }
-        let fits = self.profile.fits(chunk, params, control)?;
-        let scales = self.profile.scales(&fits);
-        let parts: Vec<Vec<FinePart>> = fits
-            .into_par_iter()
-            .map(|fits| {
-                let regions = self.profile.regions.iter().zip(fits);
-                regions.map(|(region, fit)| self.part(region, fit)).collect()
-            })
-            .collect();
-        control.check()?;
+        let parts = self.profile.fits(chunk, params, control, |_, fits| {
+            let regions = self.profile.regions.iter().zip(fits);
+            regions.map(|(region, fit)| self.part(region, fit)).collect::<Vec<FinePart>>()
+        })?;
+        let scales = self.profile.scales(parts.len(), |i, r| &parts[i][r].fit);
 
         let (n, n_x) = (chunk.len(), chunk.dim().1);
         let wanted = self.params.oversample.planes;
@@ -252,8 +264,8 @@ impl SeriesGrid {
         let mut blocks: Vec<Block<'_, T>> = Vec::new();
         for (integration, plane) in bits.axis_iter_mut(Axis(0)).enumerate() {
             for (b, dq) in split(plane).enumerate() {
-                let first = b * COLUMNS_PER_BLOCK;
-                blocks.push(Block { integration, first, planes: vec![], errors: vec![], dq });
+                let columns = b * COLUMNS..(b * COLUMNS + COLUMNS).min(n_x);
+                blocks.push(Block { integration, columns, planes: vec![], errors: vec![], dq });
             }
         }
         for cube in &mut planes {
@@ -264,16 +276,19 @@ impl SeriesGrid {
             let views = cube.axis_iter_mut(Axis(0)).flat_map(split);
             blocks.iter_mut().zip(views).for_each(|(block, view)| block.errors.push(view));
         }
+        // The same columns of all integrations one after another: what they share is then in the cache.
+        blocks.sort_by_key(|block| block.columns.start);
         control.expect(blocks.len());
         let n_filled = blocks
             .into_par_iter()
-            .map(|mut block| {
+            .map_init(Desk::new, |desk, mut block| {
                 if control.check().is_err() {
                     return 0;
                 }
                 let integration = chunk.integration(block.integration);
                 let dq = dq.as_ref().map(|dq| dq.index_axis(Axis(0), block.integration));
-                let n_filled = self.fill(&integration, dq, &parts[block.integration], &mut block);
+                let parts = &parts[block.integration];
+                let n_filled = desk.fill(self, &integration, dq, parts, &mut block);
                 control.advance(1);
                 n_filled
             })
@@ -281,21 +296,6 @@ impl SeriesGrid {
         control.check()?;
         Ok(FineChunk { planes, errors, dq: bits, n_filled, scales })
     }
-}
-
-/// Blocks of columns of a plane.
-fn split<V>(plane: ArrayViewMut2<'_, V>) -> impl Iterator<Item = ArrayViewMut2<'_, V>> {
-    let mut rest = Some(plane);
-    std::iter::from_fn(move || {
-        let plane = rest.take()?;
-        let n = plane.ncols().min(COLUMNS_PER_BLOCK);
-        if n == 0 {
-            return None;
-        }
-        let (block, left) = plane.split_at(Axis(1), n);
-        rest = Some(left);
-        Some(block)
-    })
 }
 
 /// Planes of zeros, whose memory the system has ready when it is first written to.
@@ -330,16 +330,20 @@ fn fine_region<T: Real>(
         let trace = traced.column(column);
         let model_rows = trace.map_or(0..0, |trace| job.model_rows(trace, column, &fine));
         // As every integration is interpolated, so is what they share.
-        let mut line = Line::new(places.filter_map(|i| {
+        let mut line = Line::new(places.clone().filter_map(|i| {
             let is_known = traced.fit[i].is_finite() && traced.pixels.flux[i].is_finite();
             is_known.then(|| (i, f64::from(traced.pixels.row[i]), region.residual[i]))
         }));
+        let native = &traced.pixels.row[places.clone()];
+        let mut n_before = 0;
         for row in fine.clone() {
             let nearest = job.rows.nearest[row];
             if !is_own(traced.label, labels[(nearest, column)], &fine, row) {
                 continue;
             }
             let (position, alpha) = (job.rows.position[row], job.alpha_fine[(row, column)]);
+            n_before +=
+                native[n_before..].iter().take_while(|y| f64::from(**y) <= position).count();
             let is_inner = inner.contains(&row);
             let trace = trace.filter(|t| model_rows.contains(&row) && t.is_within(alpha));
             let spline = trace.and_then(|trace| traced.spline(trace));
@@ -348,7 +352,7 @@ fn fine_region<T: Real>(
             region.pixels.push(FinePixel {
                 row: row as u32,
                 nearest: nearest as u32,
-                position,
+                n_before: n_before as u32,
                 alpha,
                 profile: spline.map_or(f64::NAN, |spline| spline.eval(alpha)),
                 residual: residual.map_or(0.0, |(value, _)| value),

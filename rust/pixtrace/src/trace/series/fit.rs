@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::profile::{RegionProfile, SharedProfile};
@@ -138,17 +138,18 @@ impl SharedProfile {
         params: &SeriesFit,
         control: &Control,
     ) -> Result<Vec<RegionScales>, Error> {
-        let fits = self.fits(chunk, params, control)?;
-        Ok(self.scales(&fits))
+        let fits = self.fits(chunk, params, control, |_, fits| fits)?;
+        Ok(self.scales(fits.len(), |i, r| &fits[i][r]))
     }
 
-    /// Fits of all regions by integration.
-    pub(super) fn fits<T: Real>(
+    /// What is made of the fits of all regions of each integration.
+    pub(super) fn fits<T: Real, R: Send>(
         &self,
         chunk: &Chunk<'_, T>,
         params: &SeriesFit,
         control: &Control,
-    ) -> Result<Vec<Vec<IntegrationFit>>, Error> {
+        make: impl Fn(usize, Vec<IntegrationFit>) -> R + Sync,
+    ) -> Result<Vec<R>, Error> {
         params.check()?;
         self.check_chunk(chunk)?;
         let n_columns = self.n_columns();
@@ -163,8 +164,9 @@ impl SharedProfile {
                     .iter()
                     .map(|region| fit_integration(self, region, &integration, params))
                     .collect();
+                let made = make(i, fits);
                 control.advance(n_columns);
-                Ok(fits)
+                Ok(made)
             })
             .collect::<Vec<_>>();
         fits.into_iter().collect()
@@ -179,11 +181,15 @@ impl SharedProfile {
         self.regions.iter().map(|region| region.bounds.columns.len()).sum()
     }
 
-    /// The results of all integrations, by region.
-    pub(super) fn scales(&self, fits: &[Vec<IntegrationFit>]) -> Vec<RegionScales> {
+    /// The results of `n` integrations, by region; `fit` has them by integration and region.
+    pub(super) fn scales<'a>(
+        &self,
+        n: usize,
+        fit: impl Fn(usize, usize) -> &'a IntegrationFit,
+    ) -> Vec<RegionScales> {
         let of_region = |(r, region): (usize, &RegionProfile)| {
-            let dim = (fits.len(), region.bounds.columns.len());
-            let column = |i: usize, x: usize| fits[i][r].columns[x];
+            let dim = (n, region.bounds.columns.len());
+            let column = |i: usize, x: usize| fit(i, r).columns[x];
             let plane = |value: fn(&ColumnScale) -> f64| {
                 Array2::from_shape_fn(dim, |(i, x)| value(&column(i, x)))
             };
@@ -195,8 +201,8 @@ impl SharedProfile {
                 chi2: plane(|c| c.chi2),
                 n_used: Array2::from_shape_fn(dim, |(i, x)| column(i, x).n_used),
                 n_rejected: Array2::from_shape_fn(dim, |(i, x)| column(i, x).n_rejected),
-                shift: fits.iter().map(|fit| fit[r].shift).collect(),
-                shift_variance: fits.iter().map(|fit| fit[r].shift_variance).collect(),
+                shift: (0..n).map(|i| fit(i, r).shift).collect(),
+                shift_variance: (0..n).map(|i| fit(i, r).shift_variance).collect(),
             }
         };
         self.regions.iter().enumerate().map(of_region).collect()
@@ -210,13 +216,12 @@ pub(super) fn fit_integration<T: Real>(
     integration: &Integration<'_, T>,
     params: &SeriesFit,
 ) -> IntegrationFit {
-    let labels = profile.labels.view();
-    let collect = |plane: ArrayView2<'_, T>, convert: &dyn Fn(T) -> f64| {
-        region.pixels.collect(&region.bounds, labels, region.label, plane, convert)
-    };
-    let flux = collect(integration.flux, &|f| T::narrow(f.to_f64() - params.offset));
+    let (pixels, bounds, labels) = (&region.pixels, &region.bounds, profile.labels.view());
+    let level = |f: T| T::narrow(f.to_f64() - params.offset);
+    let flux = pixels.collect(bounds, labels, region.label, integration.flux, level);
+    let positive = |e: T| if e.to_f64() > 0.0 { e.to_f64() } else { f64::NAN };
     let sigma = match integration.error {
-        Some(error) => collect(error, &|e| if e.to_f64() > 0.0 { e.to_f64() } else { f64::NAN }),
+        Some(error) => pixels.collect(bounds, labels, region.label, error, positive),
         None if region.is_noise_known => region.weight.iter().map(|w| w.sqrt().recip()).collect(),
         None => {
             let sigma = spread(region, &flux);

@@ -47,10 +47,12 @@
 //! # Ok::<(), pixtrace::Error>(())
 //! ```
 
+mod block;
 mod column;
 mod combine;
 mod fine;
 mod fit;
+mod line;
 mod noise;
 mod profile;
 mod shift;

@@ -10,67 +10,77 @@
 //!
 //! The noise of the profile, which is that of the mean of all integrations, comes on top.
 
+use super::block::{Desk, Native};
 use super::column::{FineColumn, Made};
 use crate::numeric::Real;
 
 /// The variance is at least this share of what comes from the integration alone.
 const LEAST_SHARE: f64 = 0.05;
 
-impl<T: Real> FineColumn<'_, '_, T> {
-    /// Variance that comes from the integration itself, by component, of each fine pixel that the model is used in.
+impl<T: Real> Desk<T> {
+    /// Variance that comes from the integration itself, by component, of each fine pixel of a column that the model is used
+    /// in: number of the pixel, its row, variances.
     pub(super) fn own_variances(
-        &self,
-        n_components: usize,
-    ) -> impl Iterator<Item = (usize, Vec<f64>)> {
-        let noise: Vec<ColumnNoise> = (0..n_components).map(|k| self.noise(k)).collect();
-        let made = self.made().filter(|(_, _, made)| made.is_modelled);
-        made.map(move |(i, _, made)| (i, noise.iter().map(|n| n.variance(&made)).collect()))
+        &mut self,
+        column: &FineColumn<'_>,
+        at: usize,
+    ) -> impl Iterator<Item = (usize, usize, Vec<f64>)> {
+        column.prepare::<T>(&mut self.lines);
+        column.noise(&self.native, at, &mut self.noise);
+        column.pixels().filter_map(move |(number, pixel)| {
+            let is_missing = self.native.is_missing(pixel.nearest as usize, at);
+            let made = column.make(pixel, is_missing, &self.lines);
+            let own = || self.noise.iter().map(|noise| noise.variance(&made)).collect();
+            made.is_modelled.then(|| (number, pixel.row as usize, own()))
+        })
     }
+}
 
-    /// What the fine pixels of the column have in common, for one component of the variance.
-    pub(super) fn noise(&self, component: usize) -> ColumnNoise {
+impl FineColumn<'_> {
+    /// What the fine pixels of the column have in common, for each component of the variance.
+    ///
+    /// `at` is the place of the column in what is known of the integration.
+    pub(super) fn noise(&self, native: &Native, at: usize, all: &mut [ColumnNoise]) {
         let (fit, region) = (&self.part.fit, self.region);
-        let places = region.pixels.column(self.column);
-        let variance: Vec<f64> = places
-            .clone()
-            .map(|i| match component {
-                0 => fit.sigma[i] * fit.sigma[i],
-                k => {
-                    let row = region.pixels.row[i] as usize;
-                    let v = self.integration.variances[k - 1][(row, self.column)].to_f64();
-                    if v >= 0.0 { v } else { f64::NAN }
-                }
-            })
-            .collect();
+        let places = self.places.clone();
         let found = &fit.columns[self.place];
         let template = fit.moved.as_ref().map_or(&region.template, |moved| &moved.template);
-        let kappa: Vec<f64> = places
-            .map(|i| {
-                let is_used = fit.is_used[i] && found.information > 0.0;
-                if is_used { region.weight[i] * template[i] / found.information } else { 0.0 }
-            })
-            .collect();
-        let with_scale: Vec<f64> = kappa
-            .iter()
-            .zip(&variance)
-            .map(|(k, v)| if *k == 0.0 || v.is_nan() { 0.0 } else { k * v })
-            .collect();
-        let of_scale = match component {
-            0 => found.variance,
-            _ => kappa.iter().zip(&with_scale).map(|(k, v)| k * v).sum(),
-        };
+        let pixels = fit.is_used[places.clone()].iter().zip(&region.weight[places.clone()]);
+        let pixels = pixels.zip(&template[places.clone()]);
+        let kappa = pixels.map(|((&is_used, weight), template)| {
+            let counts = is_used && found.information > 0.0;
+            if counts { weight * template / found.information } else { 0.0 }
+        });
         // The shift is that of all columns; only the whole error is followed through it.
-        let is_shifted = component == 0 && fit.shift.is_finite();
-        ColumnNoise {
-            variance,
-            with_scale,
-            of_scale,
-            of_shift: if is_shifted { fit.shift_variance } else { 0.0 },
-            scale_with_shift: if is_shifted { found.with_shift } else { 0.0 },
+        for (component, noise) in all.iter_mut().enumerate() {
+            let is_shifted = component == 0 && fit.shift.is_finite();
+            noise.of_shift = if is_shifted { fit.shift_variance } else { 0.0 };
+            noise.scale_with_shift = if is_shifted { found.with_shift } else { 0.0 };
+            noise.variance.clear();
+            noise.with_scale.clear();
+            if component == 0 {
+                noise.variance.extend(fit.sigma[places.clone()].iter().map(|sigma| sigma * sigma));
+                noise.of_scale = found.variance;
+            } else {
+                let variance = |&row: &u32| {
+                    let v = native.error(component, row as usize, at);
+                    if v >= 0.0 { v } else { f64::NAN }
+                };
+                noise.variance.extend(self.rows().iter().map(variance));
+                noise.of_scale = 0.0;
+            }
+            for (k, &v) in kappa.clone().zip(&noise.variance) {
+                let with_scale = if k == 0.0 || v.is_nan() { 0.0 } else { k * v };
+                noise.with_scale.push(with_scale);
+                if component > 0 {
+                    noise.of_scale += k * with_scale;
+                }
+            }
         }
     }
 
     /// Adds what comes through the shared profile.
+    #[inline]
     pub(super) fn with_profile(
         &self,
         component: usize,
@@ -78,13 +88,14 @@ impl<T: Real> FineColumn<'_, '_, T> {
         made: &Made,
         own: f64,
     ) -> f64 {
-        let Some((_, scale)) = self.trace.filter(|_| made.is_modelled) else { return own };
+        let Some(scaled) = self.trace.filter(|_| made.is_modelled) else { return own };
         let shared = self.fine.shared.get(component).map_or(0.0, |shared| shared[number]);
-        (own + scale * scale * shared).max(LEAST_SHARE * own)
+        (own + scaled.scale * scaled.scale * shared).max(LEAST_SHARE * own)
     }
 }
 
 /// The noise of one column: that of its pixels, of its scale, and of the shift, and how they go together.
+#[derive(Debug, Default)]
 pub(super) struct ColumnNoise {
     variance: Vec<f64>,
     with_scale: Vec<f64>,
@@ -94,6 +105,8 @@ pub(super) struct ColumnNoise {
 }
 
 impl ColumnNoise {
+    /// Variance of a fine pixel that comes from the integration itself.
+    #[inline]
     pub(super) fn variance(&self, made: &Made) -> f64 {
         let (d, e) = (made.by_scale, made.by_shift);
         let mut sum = 0.0;
