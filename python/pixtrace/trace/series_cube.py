@@ -355,9 +355,11 @@ def chunk_length(
     budget = _DEFAULT_MEMORY if memory is None else as_count(memory, "memory", least=1)
     itemsize = min(max(np.dtype(getattr(series.flux, "dtype", np.float64)).itemsize, 4), 8)
     n_cubes = 1 + (series.error is not None) + len(series.variances)
-    # Each cube as it is read and as it is converted, and what the core keeps of each pixel in double precision.
-    native = 2 * itemsize * n_cubes + 8 * (series.dq is not None) + 8 * (4 + len(series.variances))
-    fine = (itemsize * n_planes + 4) if n_fine else 0
+    # Each cube as it is read and as it is converted, and what the core keeps of each pixel in double precision. Of fine
+    # chunks the caller has one, and the next one is made, and a third one is read.
+    n_read = 3 if n_fine else 2
+    native = n_read * itemsize * n_cubes + 4 * n_read * (series.dq is not None) + 8 * (4 + len(series.variances))
+    fine = 2 * (itemsize * n_planes + 4) if n_fine else 0
     n_y, n_x = series.shape
     per_integration = n_x * (n_y * native + n_fine * fine)
     return int(min(max(budget // per_integration, 1), series.n_integrations))

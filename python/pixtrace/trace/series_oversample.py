@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pixtrace import _native
 from pixtrace._arrays import as_count, as_double, as_real, check_callable
 from pixtrace.exceptions import ParameterError, ShapeError
+from pixtrace.trace.ahead import work_ahead
 from pixtrace.trace.companions import inflation
 from pixtrace.trace.oversample import PLANES, alpha_on_grid, nearest_rows
 from pixtrace.trace.robust import oversample_with_errors
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from pixtrace.trace.image import FloatPlane
     from pixtrace.trace.series import RegionSeries
+    from pixtrace.trace.series_cube import SeriesChunk
 
     Progress = Callable[[int, int], object]
 
@@ -113,7 +115,8 @@ def oversample_cube(
     Yields
     ------
     OversampledChunk
-        The integrations, in order. Write them where they are to go, and forget them: then the memory is bounded.
+        The integrations, in order. Write them where they are to go, and forget them: then the memory is bounded. The
+        next chunk is made meanwhile, in another thread.
 
     Raises
     ------
@@ -154,20 +157,20 @@ def _chunks(
     progress: Progress | None,
 ) -> Iterator[OversampledChunk]:
     steps = Steps(progress, series.n_integrations)
-    for part in chunks_of(series, length):
-        n = part.stop - part.start
+
+    def oversampled(part: SeriesChunk, note: Progress) -> OversampledChunk:
         planes, errors, dq, n_filled, tables = grid.oversample(
             part.native,
             part.dq,
             offset=model.fitted.offset,
             max_shift=model.max_shift,
             n_threads=n_threads,
-            progress=steps.part(n),
+            progress=note,
         )
-        scales = ScaleTables(model, n)
+        scales = ScaleTables(model, part.stop - part.start)
         scales.put(0, tables)
         made = {name: plane if name in want else None for name, plane in zip(PLANES, planes[1:], strict=True)}
-        yield OversampledChunk(
+        return OversampledChunk(
             start=part.start,
             stop=part.stop,
             flux=planes[0],
@@ -178,6 +181,9 @@ def _chunks(
             n_filled=n_filled,
             **made,  # type: ignore[arg-type]
         )
+
+    # While the caller writes a chunk, the next one is made.
+    yield from work_ahead(oversampled, chunks_of(series, length), lambda part: steps.part(part.stop - part.start))
 
 
 def _check_call(series: object, model: object, progress: object) -> None:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pixtrace.io.atomic import atomic_path, check_output
 from pixtrace.io.jwst.exposure import params_of, parts_of, product_name
 from pixtrace.io.jwst.product import Product, ProductWriter
 from pixtrace.io.jwst.reading import ImageReader
-from pixtrace.io.series.writer import CubeFile, CubePiece
+from pixtrace.io.series.base import SeriesFile
+from pixtrace.io.series.writer import CubePiece
 from pixtrace.trace.oversample import nearest_rows, oversample_planes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -31,7 +29,7 @@ __all__ = ["JwstSeries"]
 _CUBES = {"SCI": "flux", "ERR": "error", "DQ": "dq"}
 
 
-class JwstSeries:
+class JwstSeries(SeriesFile):
     """A JWST file whose SCI is a cube: NIRSpec bright-object time series, MIRI LRS without a slit.
 
     Parameters
@@ -60,95 +58,26 @@ class JwstSeries:
         self.path = container.path
         self._reader = ImageReader(container)
         self.params = params_of(container, preset)
-        self._parts = parts_of(container)
-        opened = [self._reader.read_series(part) for part in self._parts]
+        parts = parts_of(container)
+        opened = [self._reader.read_series(part) for part in parts]
         self.series = tuple(series for series, _ in opened)
         self._opened = [image for _, image in opened]
-        self._product = Product(container, self._reader.tree, self._reader.mode, self._parts)
+        self._product = Product(container, self._reader.tree, self._reader.mode, parts)
         self._turns = self._reader.mode.slice_axis == "x"
+        self._versions = [part.version for part in parts]
+        self._output_name = product_name(self.name)
 
-    @property
-    def name(self) -> str:
-        """Name of the file without directory."""
-        return self.path.name
+    def _fine_planes(self, index: int, factor: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32] | None]:
+        return self._reader.fine_planes(self._opened[index], factor)
 
-    def alpha_os(self, index: int, factor: float) -> npt.NDArray[np.float64]:
-        """Return alpha on the finer grid, from the WCS.
-
-        Parameters
-        ----------
-        index : int
-            Which of `series`.
-        factor : float
-            Oversampling factor.
-
-        Returns
-        -------
-        ndarray of float64, shape (ceil(n_y * factor), n_x)
-            Alpha; NaN outside the regions.
-        """
-        return self._reader.fine_planes(self._opened[index], factor)[0]
-
-    def output_name(self, factor: float) -> str:
-        """Return the name that the product is given by default, without directory.
-
-        Parameters
-        ----------
-        factor : float
-            Oversampling factor; the name does not depend on it.
-
-        Returns
-        -------
-        str
-            Such as ``jw..._adaptive_trace_model.fits``.
-        """
-        del factor
-        return product_name(self.name)
-
-    @contextmanager
-    def product(
-        self,
-        path: Path,
-        models: Sequence[TimeSeriesModel],
-        factor: float,
-        *,
-        overwrite: bool = False,
-        intermediate: bool = False,
-    ) -> Generator[Callable[[int, OversampledChunk], None]]:
-        """Open the product, for chunks to be put into it.
-
-        It is the datamodel that was read, every integration oversampled. TRACEMODEL, which has two dimensions in the
-        datamodel, is the trace of the mean image.
-
-        Parameters
-        ----------
-        path : Path
-            The file; it is there complete after the block, or not at all.
-        models : sequence of TimeSeriesModel
-            One per series.
-        factor : float
-            Oversampling factor.
-        overwrite : bool, optional
-            Whether a file that is there already may be replaced.
-        intermediate : bool, optional
-            Not looked at: intermediate results of time series are not written.
-
-        Yields
-        ------
-        callable
-            Called as ``put(index, chunk)`` for all chunks of all series.
-
-        Raises
-        ------
-        OutputExistsError, OutputError
-            See `pixtrace.io.atomic.atomic_path`.
-        """
+    def _pieces(
+        self, name: str, models: Sequence[TimeSeriesModel], factor: float, *, intermediate: bool
+    ) -> Iterator[Piece]:
         del intermediate
-        check_output(path, overwrite=overwrite)
         results: list[Any] = []
         wavelengths: list[npt.NDArray[np.float32] | None] = []
-        for series, opened, model in zip(self.series, self._opened, models, strict=True):
-            alpha, wavelength = self._reader.fine_planes(opened, factor)
+        for index, (series, model) in enumerate(zip(self.series, models, strict=True)):
+            alpha, wavelength = self._fine_planes(index, factor)
             rows = nearest_rows(series.shape[0], factor, flipped=series.flipped)
             names = [name for name in _CUBES if name != "ERR" or series.error is not None]
             if series.error is not None:
@@ -162,19 +91,16 @@ class JwstSeries:
                 )
             )
             wavelengths.append(wavelength)
-        pieces = _SeriesWriter(self._product, results, path.name).product(wavelengths)
-        with atomic_path(path, overwrite=overwrite) as unfinished, CubeFile(unfinished, pieces) as file:
+        yield from _SeriesWriter(self._product, results, name).product(wavelengths)
 
-            def put(index: int, chunk: OversampledChunk) -> None:
-                version = self._parts[index].version
-                planes: dict[str, Any] = {name: getattr(chunk, attribute) for name, attribute in _CUBES.items()}
-                planes |= {name.upper(): plane for name, plane in chunk.variances.items()}
-                for name, plane in planes.items():
-                    if plane is not None:
-                        turned = np.rot90(plane, -1, axes=(-2, -1)) if self._turns else plane
-                        file.put(name, version, chunk.start, turned)
+    def _cubes(self, chunk: OversampledChunk, *, intermediate: bool) -> dict[str, Any]:
+        del intermediate
+        planes: dict[str, Any] = {name: getattr(chunk, attribute) for name, attribute in _CUBES.items()}
+        return planes | {name.upper(): plane for name, plane in chunk.variances.items()}
 
-            yield put
+    def _turned(self, index: int, cube: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        del index
+        return np.rot90(cube, -1, axes=(-2, -1)) if self._turns else cube
 
 
 def _trace(

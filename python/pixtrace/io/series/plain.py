@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pixtrace.exceptions import DataError, FileReadError, PixtraceError
-from pixtrace.io.atomic import atomic_path
 from pixtrace.io.fits import product_keywords
 from pixtrace.io.fits_read import axis_of, check_regions, index_of, name_of, refuse_oversampled
 from pixtrace.io.fits_write import carried_over, describe, refine_wcs, variance_extension
 from pixtrace.io.fitsfile import extension_label, find_extension, open_fits, read_array
 from pixtrace.io.jwst.container import read_container
 from pixtrace.io.jwst.pieces import Piece
+from pixtrace.io.series.base import SeriesFile
 from pixtrace.io.series.cube import FileCube
-from pixtrace.io.series.writer import CubeFile, CubePiece, array_piece
+from pixtrace.io.series.writer import CubePiece, array_piece
 from pixtrace.trace.oversample import alpha_on_grid, nearest_rows
 from pixtrace.trace.params import PRESETS, TraceParams
 from pixtrace.trace.series_cube import SpectralSeries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -39,7 +38,7 @@ _CUBES = {"SCI": "flux", "ERR": "error", "DQ": "dq", "TRACE": "trace_used"}
 _INTERMEDIATE = {"TRACE_FULL": "full_trace", "LINEAR": "linear_flux", "RESIDUAL": "residual_flux"}
 
 
-class PlainSeries:
+class PlainSeries(SeriesFile):
     """A file of the plain format whose SCI are cubes.
 
     Parameters
@@ -84,6 +83,7 @@ class PlainSeries:
             self._sci = [hdus[find_extension(hdus, "SCI", version)].header.copy() for version in self._versions]
         self.series = tuple(series for series, _ in opened)
         self._axes = tuple(axis for _, axis in opened)
+        self._output_name = f"{self.name.removesuffix('.gz').removesuffix('.fits')}_oversampled.fits"
 
     def _read(self, hdus: Any, container: FitsContainer, version: int) -> tuple[SpectralSeries, int]:  # noqa: ANN401
         """Return one time series, and the axis of its images in the file along which the light is dispersed."""
@@ -121,97 +121,26 @@ class PlainSeries:
         check_regions(series.region_map, series.alpha, self.path, version)
         return series, axis
 
-    @property
-    def name(self) -> str:
-        """Name of the file without directory."""
-        return self.path.name
-
-    def alpha_os(self, index: int, factor: float) -> npt.NDArray[np.float64]:
-        """Return alpha on the finer grid, interpolated along each column inside each region.
-
-        Parameters
-        ----------
-        index : int
-            Which of `series`.
-        factor : float
-            Oversampling factor.
-
-        Returns
-        -------
-        ndarray of float64, shape (ceil(n_y * factor), n_x)
-            Alpha; NaN outside the regions.
-        """
+    def _fine_planes(self, index: int, factor: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
         series = self.series[index]
-        return alpha_on_grid(series.alpha, series.region_map, factor)
+        alpha = alpha_on_grid(series.alpha, series.region_map, factor)
+        if series.wavelength is None:
+            return alpha, None
+        return alpha, alpha_on_grid(series.wavelength, series.region_map, factor)
 
-    def output_name(self, factor: float) -> str:
-        """Return the name that the product is given by default, without directory.
-
-        Parameters
-        ----------
-        factor : float
-            Oversampling factor.
-
-        Returns
-        -------
-        str
-            The input's name with ``_oversampled`` added, and not packed.
-        """
-        del factor
-        stem = self.path.name.removesuffix(".gz").removesuffix(".fits")
-        return f"{stem}_oversampled.fits"
-
-    @contextmanager
-    def product(
-        self,
-        path: Path,
-        models: Sequence[TimeSeriesModel],
-        factor: float,
-        *,
-        overwrite: bool = False,
-        intermediate: bool = False,
-    ) -> Generator[Callable[[int, OversampledChunk], None]]:
-        """Open the product, for chunks to be put into it.
-
-        Parameters
-        ----------
-        path : Path
-            The file; it is there complete after the block, or not at all.
-        models : sequence of TimeSeriesModel
-            One per series.
-        factor : float
-            Oversampling factor.
-        overwrite : bool, optional
-            Whether a file that is there already may be replaced.
-        intermediate : bool, optional
-            Whether TRACE_FULL, LINEAR and RESIDUAL are written.
-
-        Yields
-        ------
-        callable
-            Called as ``put(index, chunk)`` for all chunks of all series.
-
-        Raises
-        ------
-        OutputExistsError, OutputError
-            See `pixtrace.io.atomic.atomic_path`.
-        """
+    def _cubes(self, chunk: OversampledChunk, *, intermediate: bool) -> dict[str, Any]:
         cubes = _CUBES | (_INTERMEDIATE if intermediate else {})
-        pieces = list(self._pieces(models, factor, list(cubes)))
-        with atomic_path(path, overwrite=overwrite) as unfinished, CubeFile(unfinished, pieces) as file:
+        planes: dict[str, Any] = {name: getattr(chunk, attribute) for name, attribute in cubes.items()}
+        return planes | {variance_extension(name): plane for name, plane in chunk.variances.items()}
 
-            def put(index: int, chunk: OversampledChunk) -> None:
-                version, turn = self._versions[index], _turn(self._axes[index])
-                planes: dict[str, Any] = {name: getattr(chunk, attribute) for name, attribute in cubes.items()}
-                planes |= {variance_extension(name): plane for name, plane in chunk.variances.items()}
-                for name, plane in planes.items():
-                    if plane is not None:
-                        file.put(name, version, chunk.start, turn(plane))
+    def _turned(self, index: int, cube: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return _turn(self._axes[index])(cube)
 
-            yield put
-
-    def _pieces(self, models: Sequence[TimeSeriesModel], factor: float, cubes: list[str]) -> Iterator[Piece]:
-        """Yield the units of the product, cubes without their data."""
+    def _pieces(
+        self, name: str, models: Sequence[TimeSeriesModel], factor: float, *, intermediate: bool
+    ) -> Iterator[Piece]:
+        del name
+        cubes = [*_CUBES, *(_INTERMEDIATE if intermediate else {})]
         from astropy.io import fits
 
         primary = carried_over(self._primary)
@@ -236,14 +165,15 @@ class PlainSeries:
                     describe(header, series.name, axis, flux_is_density=series.flux_is_density)
                     piece.header.extend(header, update=True, strip=False)
                 yield piece
-            planes: dict[str, npt.NDArray[Any]] = {
-                "ALPHA": self.alpha_os(index, factor),
+            alpha, wavelength = self._fine_planes(index, factor)
+            planes: dict[str, npt.NDArray[Any] | None] = {
+                "ALPHA": alpha,
                 "REGIONS": series.region_map[rows],
+                "WAVELENGTH": wavelength,
             }
-            if series.wavelength is not None:
-                planes["WAVELENGTH"] = alpha_on_grid(series.wavelength, series.region_map, factor)
             for name, plane in planes.items():
-                yield array_piece(name, version, turn(plane))
+                if plane is not None:
+                    yield array_piece(name, version, turn(plane))
 
 
 def _turn(axis: int) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:

@@ -4,60 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pixtrace.io.atomic import check_output
+from pixtrace.io.series.base import SeriesFile
 from pixtrace.io.series.table import write_light_curves, write_scales
 from pixtrace.trace.series import fit_time_series
 from pixtrace.trace.series_oversample import oversample_cube
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
-
-    import numpy as np
-    import numpy.typing as npt
+    from collections.abc import Callable
 
     from pixtrace.trace.params import TraceParams
     from pixtrace.trace.series import TimeSeriesModel
-    from pixtrace.trace.series_cube import SpectralSeries
-    from pixtrace.trace.series_oversample import OversampledChunk
 
 __all__ = ["SeriesFile", "SeriesResult", "open_series", "oversample_series"]
-
-
-class SeriesFile(Protocol):
-    """A file with one time series or several: `PlainSeries` or `JwstSeries`."""
-
-    path: Path
-    params: TraceParams
-    series: tuple[SpectralSeries, ...]
-
-    @property
-    def name(self) -> str:
-        """Name of the file without directory."""
-        ...
-
-    def alpha_os(self, index: int, factor: float) -> npt.NDArray[np.float64]:
-        """Return alpha at the centres of the oversampled pixels."""
-        ...
-
-    def output_name(self, factor: float) -> str:
-        """Return the name that the product is given by default."""
-        ...
-
-    def product(
-        self,
-        path: Path,
-        models: Sequence[TimeSeriesModel],
-        factor: float,
-        *,
-        overwrite: bool = False,
-        intermediate: bool = False,
-    ) -> AbstractContextManager[Callable[[int, OversampledChunk], None]]:
-        """Open the product, for chunks to be put into it."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
