@@ -15,7 +15,7 @@ from pixtrace.trace.bspline import BSpline
 from pixtrace.trace.model import ColumnTrace, TraceModel
 
 if TYPE_CHECKING:
-    from pixtrace.trace.model import Table
+    from pixtrace.trace.region_trace import Table
 
 __all__ = ["native_model"]
 

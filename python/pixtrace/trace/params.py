@@ -28,7 +28,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 
-from pixtrace.exceptions import ParameterError, UnsupportedModeError
+from pixtrace.exceptions import ParameterError
+from pixtrace.trace.modes import preset_for_mode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -359,43 +360,6 @@ class TraceParams:
         }
 
 
-def preset_for_mode(exp_type: str, detector: str = "", grating: str = "") -> str:
-    """Return the name of the preset for a JWST observing mode.
-
-    Parameters
-    ----------
-    exp_type : str
-        Exposure type, header keyword EXP_TYPE, such as ``"MIR_MRS"`` or ``"NRS_IFU"``.
-    detector : str, optional
-        Keyword DETECTOR; NRS2 disperses the other way round than NRS1.
-    grating : str, optional
-        Keyword GRATING; PRISM has its own parameters.
-
-    Returns
-    -------
-    str
-        One of `PRESETS`.
-
-    Raises
-    ------
-    UnsupportedModeError
-        There is no trace model for this mode.
-    """
-    name = exp_type.strip().upper()
-    mode = _MODES.get(name) or _REFERENCE_MODES.get(name)
-    if mode is None:
-        msg = (
-            f"there is no trace model for exposures of type {exp_type!r}; "
-            f"expected one of {', '.join(_MODES)}, or name a preset to be used"
-        )
-        raise UnsupportedModeError(msg)
-    if not mode.startswith("nirspec"):
-        return mode
-    prism = "-prism" if grating.strip().upper() == "PRISM" else ""
-    order = "-nrs2" if detector.strip().upper() == "NRS2" else ""
-    return f"{mode}{prism}{order}"
-
-
 def _check_number(name: str, value: object, above: float | None = None) -> None:
     """Complain unless `value` is a finite number, and greater than `above` if that is given."""
     must_be = "a finite number" if above is None else f"a finite number greater than {above:g}"
@@ -412,25 +376,6 @@ def _check_count(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         msg = f"{name} = {value!r}; it must be an integer of at least {least}"
         raise ParameterError(msg)
-
-
-_MODES = {
-    "MIR_MRS": "miri-mrs",
-    "MIR_LRS-FIXEDSLIT": "miri-lrs-slit",
-    "MIR_LRS-SLITLESS": "miri-lrs-slitless",
-    "NRS_IFU": "nirspec-ifu",
-    "NRS_FIXEDSLIT": "nirspec-slit",
-    "NRS_BRIGHTOBJ": "nirspec-slit",
-    "NRS_MSASPEC": "nirspec-mos",
-}
-
-#: Names under which jwst's own trace functions know the same modes.
-_REFERENCE_MODES = {
-    "MIR_LRS_SLIT": "miri-lrs-slit",
-    "MIR_LRS_SLITLESS": "miri-lrs-slitless",
-    "NRS_SLIT": "nirspec-slit",
-    "NRS_MOS": "nirspec-mos",
-}
 
 
 def _presets() -> dict[str, TraceParams]:

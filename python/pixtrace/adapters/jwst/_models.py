@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from pixtrace.trace.model import RegionTrace, Table
+    from pixtrace.trace.model import RegionTrace
+    from pixtrace.trace.region_trace import Table
 
 __all__ = ["SplineModels", "column_dicts", "model_from_dicts", "region_dicts"]
 

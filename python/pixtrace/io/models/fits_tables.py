@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from pixtrace.trace.model import Table
     from pixtrace.trace.record import RecordTable
+    from pixtrace.trace.region_trace import Table
 
 __all__ = ["read_tables", "write_tables"]
 
