@@ -1,18 +1,20 @@
-//! Time series: the shared profile, the scales of the integrations, and the integrations on the finer grid.
+//! Time series: the shared profile and the scales of the integrations.
+
+mod grid;
 
 use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyReadonlyArray2, PyReadonlyArray3};
 use pixtrace::numeric::Real;
 use pixtrace::trace::{
-    Chunk, Combination, Exposure, RegionScales, Residual, SeriesErrors, SeriesFit, SeriesGrid,
-    SeriesGridParams, SharedParams, SharedProfile,
+    Chunk, Combination, Exposure, RegionScales, Residual, SeriesFit, SharedParams, SharedProfile,
 };
 use pyo3::prelude::*;
 
 use crate::error::{BoundaryResult, DataError};
 use crate::model::PyTraceModel;
-use crate::oversample::OversampleArguments;
 use crate::planes::Plane;
 use crate::run::{Settings, run};
+
+pub(crate) use grid::PySeriesGrid;
 
 /// Cubes of single or double precision.
 #[derive(FromPyObject)]
@@ -39,10 +41,6 @@ type Scales<'py> = (
     Bound<'py, PyArray1<f64>>,
     Bound<'py, PyArray1<f64>>,
 );
-
-/// What [`PySeriesGrid::oversample`] returns: planes, errors, data quality, number of filled pixels, scales.
-type Fine<'py> =
-    (Vec<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>, Bound<'py, PyAny>, usize, Vec<Scales<'py>>);
 
 fn differ() -> PyErr {
     DataError::new_err("flux, error and variances differ in precision")
@@ -292,138 +290,5 @@ impl PySeriesCombination {
             mean.n_used.into_pyarray(py),
             mean.n_rejected.into_pyarray(py),
         )
-    }
-}
-
-/// The finer grid.
-#[pyclass(frozen, name = "SeriesGrid", module = "pixtrace._native")]
-pub(crate) struct PySeriesGrid(SeriesGrid);
-
-/// The parameters of the grid, by the names that the Python layer has for them.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-pub(crate) struct GridArguments {
-    significant: bool,
-    propagated: bool,
-    density: bool,
-    inflation: f64,
-}
-
-#[pymethods]
-impl PySeriesGrid {
-    #[new]
-    #[pyo3(signature = (profile, model, mean, alpha, region_map, alpha_os, variances, *, params, grid, n_threads))]
-    #[expect(clippy::too_many_arguments, reason = "the signature of the Python function")]
-    fn new(
-        py: Python<'_>,
-        profile: &PySeriesProfile,
-        model: &Bound<'_, PyTraceModel>,
-        mean: GivenMean<'_>,
-        alpha: PyReadonlyArray2<'_, f64>,
-        region_map: PyReadonlyArray2<'_, i32>,
-        alpha_os: PyReadonlyArray2<'_, f64>,
-        variances: Vec<PyReadonlyArray2<'_, f64>>,
-        params: OversampleArguments,
-        grid: GridArguments,
-        n_threads: Option<usize>,
-    ) -> BoundaryResult<Self> {
-        let errors =
-            if grid.propagated { SeriesErrors::Propagated } else { SeriesErrors::Interpolated };
-        let params = SeriesGridParams {
-            oversample: params.into(),
-            residual: residual(grid.significant),
-            errors,
-            is_density: grid.density,
-            inflation: grid.inflation,
-        };
-        let job = Grid {
-            profile: &profile.0,
-            model: model.get(),
-            alpha,
-            region_map,
-            alpha_os,
-            variances,
-            params,
-            settings: Settings { n_threads, progress: None },
-        };
-        let found = match &mean.0 {
-            Plane::Single(_) => job.run::<f32>(py, &mean),
-            Plane::Double(_) => job.run::<f64>(py, &mean),
-        };
-        Ok(Self(found?))
-    }
-
-    /// Puts some integrations on the grid.
-    #[pyo3(signature = (chunk, dq, *, offset, max_shift, n_threads, progress))]
-    #[expect(clippy::too_many_arguments, reason = "the signature of the Python function")]
-    fn oversample<'py>(
-        &self,
-        py: Python<'py>,
-        chunk: GivenChunk<'py>,
-        dq: Option<PyReadonlyArray3<'py, u32>>,
-        offset: f64,
-        max_shift: Option<f64>,
-        n_threads: Option<usize>,
-        progress: Option<Bound<'py, PyAny>>,
-    ) -> BoundaryResult<Fine<'py>> {
-        fn made<'py, T: Precision>(
-            py: Python<'py>,
-            grid: &SeriesGrid,
-            chunk: &GivenChunk<'py>,
-            dq: Option<&PyReadonlyArray3<'py, u32>>,
-            params: &SeriesFit,
-            settings: &Settings<'py>,
-        ) -> BoundaryResult<Fine<'py>> {
-            let chunk = chunk_of::<T>(chunk)?;
-            let dq = dq.map(|dq| dq.as_array());
-            let fine = run(py, settings, |control| grid.oversample(&chunk, dq, params, control))?;
-            Ok((
-                fine.planes.into_iter().map(|plane| plane.into_pyarray(py).into_any()).collect(),
-                fine.errors.into_iter().map(|plane| plane.into_pyarray(py).into_any()).collect(),
-                fine.dq.into_pyarray(py).into_any(),
-                fine.n_filled,
-                columns_of(fine.scales, py),
-            ))
-        }
-        let settings = Settings { n_threads, progress };
-        let params = SeriesFit { offset, max_shift };
-        match &chunk.0 {
-            Cube::Single(_) => made::<f32>(py, &self.0, &chunk, dq.as_ref(), &params, &settings),
-            Cube::Double(_) => made::<f64>(py, &self.0, &chunk, dq.as_ref(), &params, &settings),
-        }
-    }
-}
-
-/// What a grid is made of.
-struct Grid<'a, 'py> {
-    profile: &'a SharedProfile,
-    model: &'a PyTraceModel,
-    alpha: PyReadonlyArray2<'py, f64>,
-    region_map: PyReadonlyArray2<'py, i32>,
-    alpha_os: PyReadonlyArray2<'py, f64>,
-    variances: Vec<PyReadonlyArray2<'py, f64>>,
-    params: SeriesGridParams,
-    settings: Settings<'py>,
-}
-
-impl Grid<'_, '_> {
-    fn run<T: Precision>(
-        &self,
-        py: Python<'_>,
-        mean: &GivenMean<'_>,
-    ) -> BoundaryResult<SeriesGrid> {
-        let exposure = exposure_of::<T>(mean, &self.alpha, &self.region_map)?;
-        let components = mean
-            .2
-            .iter()
-            .map(|plane| Ok(T::plane(plane).ok_or_else(differ)?.as_array()))
-            .collect::<PyResult<Vec<_>>>()?;
-        let variances: Vec<_> = self.variances.iter().map(|plane| plane.as_array()).collect();
-        let (alpha_os, model) = (self.alpha_os.as_array(), &self.model.0);
-        let (profile, params) = (self.profile, self.params.clone());
-        run(py, &self.settings, |control| {
-            let mean = (&exposure, components.as_slice());
-            SeriesGrid::new(profile, mean, model, alpha_os, &variances, params, control)
-        })
     }
 }
