@@ -11,6 +11,7 @@ pub mod levenberg;
 pub mod lsq;
 pub mod normal;
 pub mod peaks;
+pub(crate) mod piecewise;
 pub(crate) mod prefetch;
 pub mod pseudo_inverse;
 pub mod real;

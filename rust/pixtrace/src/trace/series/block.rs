@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use ndarray::{ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
 
 use super::Integration;
 use super::column::{FineColumn, FinePart, Lines};
@@ -164,9 +164,8 @@ impl<T: Real> Tile<T> {
 
 fn put<V: Copy>(tile: &[V], plane: &mut ArrayViewMut2<'_, V>) {
     for (mut row, tile) in plane.rows_mut().into_iter().zip(tile.chunks(COLUMNS)) {
-        for (value, tile) in row.iter_mut().zip(tile) {
-            *value = *tile;
-        }
+        let n = row.len();
+        row.assign(&ArrayView1::from(&tile[..n]));
     }
 }
 
@@ -263,7 +262,8 @@ impl<T: Real> Desk<T> {
         let mut n_filled = 0;
         for (number, pixel) in column.pixels() {
             let nearest = pixel.nearest as usize;
-            let made = column.make(pixel, self.native.is_missing(nearest, at), &self.lines);
+            let is_missing = self.native.is_missing(nearest, at);
+            let made = column.make(pixel, is_missing, &mut self.lines);
             let cell = pixel.row as usize * COLUMNS + at;
             let traces = [(1, made.used), (2, made.full), (3, made.linear)];
             for (p, value) in traces {

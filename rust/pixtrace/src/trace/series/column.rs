@@ -70,6 +70,8 @@ pub(super) struct Lines {
     residual: Line,
     /// Flux of each native pixel for a scale of 1, of which the residual is taken.
     template: Vec<f64>,
+    /// Piece of the spline that the last fine pixel lay in.
+    piece: usize,
 }
 
 /// What a fine pixel is made of.
@@ -131,6 +133,7 @@ impl<'a> FineColumn<'a> {
         let flux = &self.part.fit.flux[self.places.clone()];
         lines.linear.set(flux.iter().copied());
         lines.template.clear();
+        lines.piece = 0;
         let Some(ScaledTrace { trace, scale, whole }) = self.trace else {
             lines.residual.set(std::iter::empty());
             return;
@@ -149,7 +152,7 @@ impl<'a> FineColumn<'a> {
 
     /// Puts a fine pixel together; `is_missing` says that the native pixel under it is.
     #[inline]
-    pub(super) fn make(&self, pixel: &FinePixel, is_missing: bool, lines: &Lines) -> Made {
+    pub(super) fn make(&self, pixel: &FinePixel, is_missing: bool, lines: &mut Lines) -> Made {
         let mut made = Made {
             flux: f64::NAN,
             linear: f64::NAN,
@@ -178,7 +181,7 @@ impl<'a> FineColumn<'a> {
             if is_inner { lines.residual.at(n_before, position, self.rows()) } else { None };
         let shared = scale * pixel.residual;
         made.residual = residual.map_or(f64::NAN, |(value, _)| shared + value);
-        let (profile, slope) = self.profile(trace, pixel);
+        let (profile, slope) = self.profile(trace, pixel, &mut lines.piece);
         made.full = profile * whole;
         if made.full.is_nan() || !pixel.is_used {
             return made;
@@ -211,10 +214,10 @@ impl<'a> FineColumn<'a> {
 
     /// The spline at a fine pixel, and its slope if there is a shift.
     #[inline]
-    fn profile(&self, trace: &ColumnTrace, pixel: &FinePixel) -> (f64, f64) {
+    fn profile(&self, trace: &ColumnTrace, pixel: &FinePixel, piece: &mut usize) -> (f64, f64) {
         match &self.part.fit.moved {
             Some(_) if pixel.profile.is_finite() => match self.region.splines.get(trace.spline) {
-                Some(spline) => spline.eval_with_slope(pixel.alpha - self.part.fit.shift),
+                Some(spline) => spline.eval_with_slope(pixel.alpha - self.part.fit.shift, piece),
                 None => (pixel.profile, 0.0),
             },
             _ => (pixel.profile, 0.0),

@@ -21,6 +21,9 @@ use super::{Chunk, Integration, check_shape};
 use crate::numeric::Real;
 use crate::{Control, Error};
 
+/// Integrations whose planes are filled side by side; those of more would not stay in the cache.
+const TOGETHER: usize = 4;
+
 /// How the errors of oversampled integrations are worked out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SeriesErrors {
@@ -276,8 +279,8 @@ impl SeriesGrid {
             let views = cube.axis_iter_mut(Axis(0)).flat_map(split);
             blocks.iter_mut().zip(views).for_each(|(block, view)| block.errors.push(view));
         }
-        // The same columns of all integrations one after another: what they share is then in the cache.
-        blocks.sort_by_key(|block| block.columns.start);
+        // The same columns of some integrations one after another: what they share is then in the cache.
+        blocks.sort_by_key(|block| (block.integration / TOGETHER, block.columns.start));
         control.expect(blocks.len());
         let n_filled = blocks
             .into_par_iter()

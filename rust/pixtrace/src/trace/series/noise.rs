@@ -29,7 +29,7 @@ impl<T: Real> Desk<T> {
         column.noise(&self.native, at, &mut self.noise);
         column.pixels().filter_map(move |(number, pixel)| {
             let is_missing = self.native.is_missing(pixel.nearest as usize, at);
-            let made = column.make(pixel, is_missing, &self.lines);
+            let made = column.make(pixel, is_missing, &mut self.lines);
             let own = || self.noise.iter().map(|noise| noise.variance(&made)).collect();
             made.is_modelled.then(|| (number, pixel.row as usize, own()))
         })

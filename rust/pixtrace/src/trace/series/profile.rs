@@ -11,8 +11,9 @@ use super::super::shrink::shares;
 use super::super::traced::TracedRegion;
 use super::Chunk;
 use super::fit::{SeriesFit, fit_integration};
+use crate::numeric::Real;
+use crate::numeric::piecewise::PiecewiseCubic;
 use crate::numeric::stats::median;
-use crate::numeric::{BSpline, Real};
 use crate::{Control, Error};
 
 /// Median of the square of a normally distributed number.
@@ -67,7 +68,7 @@ pub(super) struct RegionProfile {
     pub(super) residual: Vec<f64>,
     /// Trace of each column of `bounds`.
     pub(super) columns: Vec<Option<ColumnTrace>>,
-    pub(super) splines: Vec<BSpline>,
+    pub(super) splines: Vec<PiecewiseCubic>,
     /// Spacing of native pixels in alpha.
     pub(super) step: f64,
 }
@@ -195,6 +196,7 @@ fn region_of<T: Real>(
         let is_known = noise[i] > 0.0 && scaled[i].is_finite() && !is_outlier[i];
         if is_known { 1.0 / noise[i] } else { 0.0 }
     };
+    let splines = model.regions.get(&label).map(|trace| &trace.splines);
     RegionProfile {
         label,
         bounds: bounds.clone(),
@@ -205,7 +207,7 @@ fn region_of<T: Real>(
         fit: traced.fit.clone(),
         residual,
         columns: bounds.columns.clone().map(|x| traced.column(x).copied()).collect(),
-        splines: model.regions.get(&label).map_or_else(Vec::new, |trace| trace.splines.clone()),
+        splines: splines.map_or_else(Vec::new, |all| all.iter().map(Into::into).collect()),
         step: pixels.native_dalpha::<T>(),
         pixels: pixels.clone(),
     }

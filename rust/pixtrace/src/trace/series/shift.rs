@@ -61,9 +61,11 @@ impl Shifted {
     fn set(&mut self, region: &RegionProfile, shift: f64) {
         for (column, trace) in region.traces() {
             let Some(spline) = region.splines.get(trace.spline) else { continue };
+            let mut near = 0;
             for i in region.pixels.column(column) {
                 if region.fit[i].is_finite() {
-                    let (value, slope) = spline.eval_with_slope(region.pixels.alpha[i] - shift);
+                    let (value, slope) =
+                        spline.eval_with_slope(region.pixels.alpha[i] - shift, &mut near);
                     self.fit[i] = value;
                     self.value[i] = trace.scale * value + region.residual[i];
                     self.slope[i] = -trace.scale * slope;
