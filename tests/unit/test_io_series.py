@@ -247,6 +247,26 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trace", name, *out, "--preset", "robust"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"ERR": np.zeros((N, 22, 130), np.float32)}, "5 of 5 integrations have no scale in any column"),
+        ({"SCI": np.full((N, 22, 130), np.nan, np.float32)}, "5 of 5 integrations have no scale in any column"),
+        ({"ERR": planes()["ERR"] * (np.arange(N) != 2)[:, np.newaxis, np.newaxis]}, "1 of 5 integrations"),
+        ({}, ""),
+    ],
+)
+def test_command_says_where_nothing_could_be_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], text: str
+) -> None:
+    write(tmp_path / "a.fits", **changes)
+    assert main(["oversample", str(tmp_path / "a.fits"), "-o", str(tmp_path), "--preset", "robust"]) == 0
+    said = capsys.readouterr().err
+    assert (text in said) if text else not said
+    data, dq = (fits.getdata(tmp_path / "a_oversampled.fits", name) for name in ("SCI", "DQ"))
+    np.testing.assert_array_equal(np.isnan(data), dq & DO_NOT_USE > 0)
+
+
 def test_command_on_an_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = planes()
     changes = {key: given[key][0] for key in ("SCI", "ERR", "DQ", "VAR_POISSON")}

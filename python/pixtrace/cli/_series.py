@@ -6,6 +6,8 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pixtrace.cli._run import new_target
 from pixtrace.exceptions import DataError, ParameterError
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from pixtrace.cli._options import Options
     from pixtrace.cli._terminal import Terminal
+    from pixtrace.trace.series import TimeSeriesModel
 
 __all__ = ["oversample_integrations", "wants_integrations"]
 
@@ -42,6 +45,12 @@ def wants_integrations(path: Path, options: Options) -> bool:
     from pixtrace.io.dispatch import is_series
 
     return is_series(path)
+
+
+def _n_without_scale(model: TimeSeriesModel) -> int:
+    """Return the number of integrations that no scale is known of."""
+    known = [np.isfinite(region.scales).any(axis=1) for region in model.regions.values()]
+    return int(np.count_nonzero(~np.logical_or.reduce(known)))
 
 
 def oversample_integrations(path: Path, options: Options, terminal: Terminal, written: dict[Path, Path]) -> str:
@@ -104,6 +113,15 @@ def oversample_integrations(path: Path, options: Options, terminal: Terminal, wr
         written[target] = path
         _log.info("%s: wrote %s", path, ", ".join(map(str, found.files)))
     n = sum(series.n_integrations for series in file.series)
+    n_dark = sum(_n_without_scale(model) for model in found.models)
+    if n_dark:
+        _log.warning(
+            "%s: %d of %d integrations have no scale in any column, because none of their pixels has a flux and an "
+            "error above zero; nothing of the model is in them",
+            path,
+            n_dark,
+            n,
+        )
     regions = [region for model in found.models for region in model.regions.values()]
     rejected = sum(int(region.n_rejected.sum()) for region in regions)
     return (
