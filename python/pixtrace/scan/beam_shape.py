@@ -151,7 +151,7 @@ def misfit(block: MapBlock, fits: PixelFits) -> float:
         distance = np.hypot(cells.x - centre[0], cells.y - centre[1]) / mean_width
         inside = block.stack.valid_in(row, core) & (distance < _CORE)
         rest = (block.stack.data[row][core][inside] - fits.level[k]) / fits.peak[k] - (value + blur)[inside]
-        ring = (distance[inside] * (_N_RINGS / _CORE)).astype(np.int64)
+        ring = np.minimum(distance[inside] * (_N_RINGS / _CORE), _N_RINGS - 1).astype(np.int64)
         # Differences as parts of the Gaussian, each with its weight.
         weight = block.stack.weight[row][core][inside] * fits.peak[k] ** 2 * value[inside]
         sums += [np.bincount(ring, term, _N_RINGS) for term in (weight * rest, weight * value[inside])]
