@@ -227,7 +227,7 @@ def _histogram(axes: Axes, values: npt.NDArray[np.float64], name: str) -> None:
         middle = float(np.median(known))
         axes.axvline(middle, color=_INK, lw=1.0)
         axes.set_title(f"median {middle:#.4g}")
-        axes.locator_params(axis="x", nbins=4)
+        axes.locator_params(axis="x", nbins=3)  # long numbers must not touch
     axes.set_xlabel(name)
     axes.tick_params(length=2.5)
 
