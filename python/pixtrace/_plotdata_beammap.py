@@ -237,7 +237,7 @@ def _part(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return values and weights of some cells of the map of a pixel, both 0 where they hold nothing."""
     row, stack = block.row(number), block.stack
-    valid = stack.valid_in(row, place)
+    valid = stack.valid_in(row, *place)
     return np.where(valid, stack.data[row][place], 0.0), np.where(valid, stack.weight[row][place], 0.0)
 
 
