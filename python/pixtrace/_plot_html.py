@@ -7,6 +7,8 @@ import io
 from html import escape
 from typing import TYPE_CHECKING
 
+from pixtrace._plot_parts import PNG_OPTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Literal
@@ -89,5 +91,5 @@ def _png(figure: Figure | bytes) -> str:
     if isinstance(figure, bytes):
         return base64.b64encode(figure).decode("ascii")
     stream = io.BytesIO()
-    figure.savefig(stream, format="png")
+    figure.savefig(stream, format="png", pil_kwargs=PNG_OPTIONS)
     return base64.b64encode(stream.getvalue()).decode("ascii")

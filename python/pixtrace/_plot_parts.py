@@ -25,6 +25,7 @@ INK, SOFT, FAINT, MISSING = "#1f2937", "#6b7280", "#b6bcc6", "#d8dbe0"
 SPLINE, FINE = "#dc2626", "#0f766e"
 BEFORE, AFTER = "#d9541e", "#0f766e"
 _DPI = 110
+PNG_OPTIONS = {"compress_level": 4}  # two thirds of the time of the usual 6, for 3 % larger files
 _STYLE: dict[Any, Any] = {  # matplotlib spells the type of its keys out, all 300 of them
     "font.size": 9.0,
     "axes.titlesize": 10.0,

@@ -13,14 +13,17 @@ from pixtrace.scan.beam_shape import CellPlaces
 from pixtrace.scan.map_view import MapView
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pixtrace.scan.beam_map import BeamMap
+    from pixtrace.scan.block import MapBlock
 
 __all__ = [
     "MeanBeam",
     "PixelPage",
     "chosen_pixels",
-    "cut_out",
     "cut_out_side",
+    "cut_outs",
     "displacement",
     "gallery_pixels",
     "mean_beam",
@@ -34,6 +37,7 @@ _COARSE = 0.3  # FWHM: cells in which what a fit leaves is shown
 _FAR, _N_RINGS = 2.5, 40  # FWHM to which the profile goes, and its rings
 _MOST_STACKED = 1000
 _LEAST_SMOOTHING = 0.3  # sigma of a kernel [cells]
+_KERNEL = 6.0  # sigma to which a kernel goes
 _LEAST_WEIGHT = 0.02  # of the largest: less is too far from any cell
 
 
@@ -169,25 +173,28 @@ def cut_out_side(found: BeamMap) -> float:
     return 2.0 * _REACH * _width(found)
 
 
-def cut_out(found: BeamMap, row: int, *, smoothing: float = 0.12) -> npt.NDArray[np.float64] | None:
-    """Return the surroundings of the source in the map of a pixel, less its level, in units of its height.
+def cut_outs(
+    found: BeamMap, rows: npt.NDArray[np.int64], *, smoothing: float = 0.12
+) -> list[npt.NDArray[np.float64] | None]:
+    """Return the surroundings of the source in the maps of pixels, less their levels, in units of their heights.
 
     Parameters
     ----------
     found : BeamMap
         The result.
-    row : int
-        Row of the table.
+    rows : ndarray of int64
+        Rows of the table.
     smoothing : float, optional
         Width (sigma) of the kernel that closes the gaps between cells [FWHM of the beam].
 
     Returns
     -------
-    ndarray of float64, shape (41, 41), or None
-        The map with the source in the middle, 3.2 FWHM from side to side; NaN far from any data.
+    list of ndarray of float64, shape (41, 41), or None
+        Maps with the source in the middle, 3.2 FWHM from side to side; NaN far from any data. None for pixels that were
+        not measured.
     """
-    sums = _kernel_sums(found, row, smoothing)
-    return None if sums is None else _quotient(*sums)
+    sums = _kernel_sums(found, rows, smoothing)
+    return [None if some is None else _quotient(*some) for some in sums]
 
 
 def _quotient(total: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -198,28 +205,40 @@ def _quotient(total: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -
 
 
 def _kernel_sums(
-    found: BeamMap, row: int, smoothing: float
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    """Return sums of weighted values and of weights about the source of a pixel, with a Gaussian kernel."""
-    table, block = found.table, found.maps.block
-    values = _plane(found, int(table.fixed_index[row]))
-    if values is None or block is None or not found.is_good[row]:
-        return None
-    weight = np.array(block.stack.weight[block.row(int(table.fixed_index[row]))], dtype=np.float64)
-    weight[~np.isfinite(values)] = 0.0
-    values = (np.nan_to_num(values) - table.level[row]) / table.amplitude[row]
-    width = _width(found)
+    found: BeamMap, rows: npt.NDArray[np.int64], smoothing: float
+) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None]:
+    """Yield sums of weighted values and of weights about the sources of pixels, with a Gaussian kernel."""
+    table, block, is_good, width = found.table, found.maps.block, found.is_good, _width(found)
     axis = np.linspace(-_REACH * width, _REACH * width, _N_SIDE)
-    # The Gaussian of the distance is a product of one in x and one in y.
-    kernels: list[npt.NDArray[np.float64]] = []
-    sizes, references = block.grid.resolution[::-1], block.grid.reference_index[::-1]
-    centres = (table.y[row], table.x[row])
-    for n, size, reference, centre in zip(values.shape, sizes, references, centres, strict=True):
-        cells = (np.arange(n) - reference) * size + centre
-        sigma = max(smoothing * width, _LEAST_SMOOTHING * size)
-        kernels.append(np.exp(-0.5 * ((axis[:, None] - cells) / sigma) ** 2))
-    along_y, along_x = kernels
-    return along_y @ (weight * values) @ along_x.T, along_y @ weight @ along_x.T
+    for row in rows:
+        number = int(table.fixed_index[row])
+        if block is None or not is_good[row] or number not in block.notes:
+            yield None
+            continue
+        # The Gaussian of the distance is a product of one in x and one in y; cells beyond its reach are not looked at.
+        kernels: list[npt.NDArray[np.float64]] = []
+        place: list[slice] = []
+        sizes, references = block.grid.resolution[::-1], block.grid.reference_index[::-1]
+        centres = (table.y[row], table.x[row])
+        for n, size, reference, centre in zip(block.grid.shape, sizes, references, centres, strict=True):
+            cells = (np.arange(n) - reference) * size + centre
+            sigma = max(smoothing * width, _LEAST_SMOOTHING * size)
+            near = np.flatnonzero(np.abs(cells) < axis[-1] + _KERNEL * sigma)
+            place.append(slice(near[0], near[-1] + 1) if near.size else slice(0))
+            kernels.append(np.exp(-0.5 * ((axis[:, None] - cells[place[-1]]) / sigma) ** 2))
+        values, weight = _part(block, number, (place[0], place[1]))
+        values = (values - table.level[row]) / table.amplitude[row]
+        along_y, along_x = kernels
+        yield along_y @ (weight * values) @ along_x.T, along_y @ weight @ along_x.T
+
+
+def _part(
+    block: MapBlock, number: int, place: tuple[slice, slice]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return values and weights of some cells of the map of a pixel, both 0 where they hold nothing."""
+    row, stack = block.row(number), block.stack
+    valid = stack.valid_in(row, *place)
+    return np.where(valid, stack.data[row][place], 0.0), np.where(valid, stack.weight[row][place], 0.0)
 
 
 def mean_beam(found: BeamMap) -> MeanBeam | None:
@@ -237,8 +256,7 @@ def mean_beam(found: BeamMap) -> MeanBeam | None:
     """
     total, weight = np.zeros((_N_SIDE, _N_SIDE)), np.zeros((_N_SIDE, _N_SIDE))
     rows = np.flatnonzero(found.is_good)[:_MOST_STACKED]
-    for row in rows:
-        sums = _kernel_sums(found, int(row), 0.0)
+    for sums in _kernel_sums(found, rows, 0.0):
         if sums is not None:
             total, weight = total + sums[0], weight + sums[1]
     if not weight.any():
@@ -260,20 +278,22 @@ def _profile(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return distance from the source, mean and scatter of the cells of all maps in rings."""
     table, block, width = found.table, found.maps.need_block(), _width(found)
-    edges = np.linspace(0.0, _FAR * width, _N_RINGS + 1)
-    cells = CellPlaces(block)
+    reach = _FAR * width
+    places = CellPlaces(block)
     sums = np.zeros((4, _N_RINGS))
     for row in rows:
         number = int(table.fixed_index[row])
-        values = _plane(found, number)
-        if values is None:
+        if number not in block.notes:
             continue
+        place = places.near((-float(table.x[row]), -float(table.y[row])), reach)
+        cells = places.part(place)
+        values, weights = _part(block, number, place)
         distance = np.hypot(cells.x + table.x[row], cells.y + table.y[row])
-        inside = np.isfinite(values) & (distance < edges[-1])
-        ring = np.digitize(distance[inside], edges) - 1
+        inside = (weights > 0.0) & (distance < reach)
+        ring = np.minimum(distance[inside] * (_N_RINGS / reach), _N_RINGS - 1).astype(np.int64)
         _, blur = _gaussian(cells, found, int(row))
         relative = (values[inside] - table.level[row]) / table.amplitude[row] - blur[inside]
-        weight = np.asarray(block.stack.weight[block.row(number)])[inside] * table.amplitude[row] ** 2
+        weight = weights[inside] * table.amplitude[row] ** 2
         terms = (weight, weight * distance[inside], weight * relative, weight * relative**2)
         sums += [np.bincount(ring, term, _N_RINGS) for term in terms]
     with np.errstate(invalid="ignore", divide="ignore"):

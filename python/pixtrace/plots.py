@@ -16,6 +16,7 @@ from pixtrace._plot_parts import (
     FAINT,
     FINE,
     INK,
+    PNG_OPTIONS,
     SPLINE,
     asinh_norm,
     colour_bar,
@@ -188,7 +189,7 @@ def save_figure(figure: Figure, path: Path, *, overwrite: bool = False) -> Path:
         It cannot be written.
     """
     with style(), atomic_path(path, overwrite=overwrite) as temporary, temporary.open("wb") as stream:
-        figure.savefig(stream, format="png", dpi="figure")
+        figure.savefig(stream, format="png", dpi="figure", pil_kwargs=PNG_OPTIONS)
     return path
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pixtrace._plotdata_beammap import cut_out, cut_out_side, displacement, gallery_pixels, mean_beam, page_of
+from pixtrace._plotdata_beammap import cut_out_side, cut_outs, displacement, gallery_pixels, mean_beam, page_of
 from pixtrace.exceptions import ParameterError
 from pixtrace.plots import new_figure, style
 
@@ -24,6 +24,7 @@ __all__ = ["gallery_figure", "geometry_figure", "histogram_figure", "mean_beam_f
 
 _INK, _SOFT, _FAINT, _ACCENT, _BAD = "#1f2937", "#6b7280", "#c4c9d1", "#0f766e", "#dc2626"
 _MISSING = {"magma": "#334155", "RdBu_r": "#9ca3af"}  # cells without data, not to be taken for faint or bright ones
+_TILE = 1.0  # side of a beam in the gallery [inches]
 _MARKS = ("x", "+", "^", "v", "D", "*", ".")  # of pixels that were not measured, by reason
 
 
@@ -45,6 +46,8 @@ def geometry_figure(found: BeamMap) -> Figure:
     MissingExtraError
         matplotlib is not installed.
     """
+    from matplotlib.collections import LineCollection
+
     table, good = found.table, found.is_good
     nominal = np.stack([table.extra["nominal_x"].values, table.extra["nominal_y"].values])
     away = displacement(found)
@@ -66,12 +69,8 @@ def geometry_figure(found: BeamMap) -> Figure:
                 label=f"{reason} ({rows.size})",
             )
         if good.any():
-            axes.plot(
-                np.stack([nominal[0, good], seen[0, good]]),
-                np.stack([nominal[1, good], seen[1, good]]),
-                color=_SOFT,
-                lw=0.6,
-            )
+            ways = np.stack([nominal[:, good].T, seen[:, good].T], axis=1)
+            axes.add_collection(LineCollection(list(ways), colors=_SOFT, linewidths=0.6, zorder=2))
             dots = axes.scatter(
                 seen[0, good], seen[1, good], c=table.coupling[good], s=0.5 * size**2, cmap="viridis", zorder=3
             )
@@ -110,27 +109,32 @@ def gallery_figure(found: BeamMap) -> Figure:
     matplotlib.figure.Figure
         Up to 64 beams from all over the array.
     """
+    from matplotlib.patches import Rectangle
+
     rows = gallery_pixels(found)
     n_columns = max(1, min(8, math.ceil(math.sqrt(max(rows.size, 1)))))
     n_rows = max(1, math.ceil(rows.size / n_columns))
     with style():
-        figure = new_figure((1.15 * n_columns + 0.4, 1.28 * n_rows + 0.7))
+        size = (max(1.15 * n_columns + 0.25, 5.6), 1.28 * n_rows + 0.7)
+        figure = new_figure(size)
         shown = "all" if rows.size == found.n_good else f"{rows.size} of {found.n_good}"
         title = f"Beams of {shown} pixels, each in units of its height"
         if rows.size:
             title += f"; {cut_out_side(found):.0f} arcsec a side"
         figure.suptitle(title, x=0.02, ha="left", fontsize=10)
-        for k, row in enumerate(rows):
-            axes = figure.add_subplot(n_rows, n_columns, k + 1)
-            image = cut_out(found, int(row))
+        # One sheet [inches] for all: as many axes of their own would take ten times as long to draw.
+        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0), frameon=False, xticks=[], yticks=[])
+        for k, (row, image) in enumerate(zip(rows, cut_outs(found, rows), strict=True)):
+            left, top = 0.2 + 1.15 * (k % n_columns), size[1] - 0.75 - 1.28 * (k // n_columns)
             if image is not None:
-                axes.imshow(image, origin="lower", cmap=_colours("magma"), vmin=-0.05, vmax=1.0)
-            axes.set_title(str(found.table.fixed_index[row]), fontsize=7, fontweight="normal", pad=2, loc="center")
-            axes.set_xticks([])
-            axes.set_yticks([])
+                extent = (left, left + _TILE, top - _TILE, top)
+                axes.imshow(image, origin="lower", cmap=_colours("magma"), vmin=-0.05, vmax=1.0, extent=extent)
+            axes.add_patch(Rectangle((left, top - _TILE), _TILE, _TILE, fill=False, ec=_SOFT, lw=0.8))
+            number = str(found.table.fixed_index[row])
+            axes.text(left + 0.5 * _TILE, top + 0.03, number, fontsize=7, ha="center", va="bottom", color=_INK)
+        axes.set(xlim=(0.0, size[0]), ylim=(0.0, size[1]))
         if rows.size == 0:
             figure.text(0.5, 0.45, "no pixel was measured", ha="center", color=_SOFT)
-        figure.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=1.0 - 0.75 / (1.28 * n_rows + 0.7), hspace=0.25)
     return figure
 
 
@@ -213,11 +217,17 @@ def _histogram(axes: Axes, values: npt.NDArray[np.float64], name: str) -> None:
     if known.size:
         low, high = np.quantile(known, [0.005, 0.995])
         margin = 0.1 * (high - low) or 0.05 * abs(float(high)) or 1.0
-        axes.hist(known, bins=min(40, max(8, known.size // 8)), range=(low - margin, high + margin), color=_ACCENT)
+        axes.hist(
+            known,
+            bins=min(40, max(8, known.size // 8)),
+            range=(low - margin, high + margin),
+            color=_ACCENT,
+            histtype="stepfilled",
+        )
         middle = float(np.median(known))
         axes.axvline(middle, color=_INK, lw=1.0)
         axes.set_title(f"median {middle:#.4g}")
-        axes.locator_params(axis="x", nbins=4)
+        axes.locator_params(axis="x", nbins=3)  # long numbers must not touch
     axes.set_xlabel(name)
     axes.tick_params(length=2.5)
 
@@ -299,7 +309,7 @@ def _colour_bar(figure: Figure, shown: ScalarMappable, box: tuple[float, float, 
 
 def _in_print(unit: str) -> str:
     """Return a unit as it is written, not as a FITS file spells it."""
-    return unit.replace("s(1/2)", r"$\sqrt{\mathrm{s}}$")
+    return unit.replace("s(1/2)", "\N{SQUARE ROOT}s")  # the letter: to set a formula takes as long as a picture
 
 
 def _focal_plane(axes: Axes) -> None:

@@ -116,7 +116,7 @@ def headline(found: BeamMap) -> list[tuple[str, str]]:
     error = np.hypot(table.x_error[good], table.y_error[good])
     width, noise = table.extra["beam_fwhm"].values[good], table.extra["noise"].values[good]
     sensitivity = table.extra["sensitivity"]
-    unit = sensitivity.unit.replace("s(1/2)", "s^0.5")
+    unit = sensitivity.unit.replace("s(1/2)", "\N{SQUARE ROOT}s")
     coupling = table.coupling[good]
     return [
         *numbers,

@@ -111,8 +111,9 @@ def beam_maps(options: argparse.Namespace, machine: measure.Machine) -> None:
     machine : Machine
         Peak rates.
     """
+    python = environment(options.scan_environment, SOFIA) if options.only in "reference" else None
     with tempfile.TemporaryDirectory(prefix="pixtrace-bench-") as name:
-        runs = beammap.measure(Path(name), options.rounds, options.only)
+        runs = beammap.measure(python, Path(name), options.rounds, options.only)
     if options.write:
         print(f"wrote {report.write_beam_maps(machine, runs)}")
 

@@ -343,4 +343,11 @@ def test_offsets_and_places_are_inverse(projection: Any) -> None:
     assert np.isnan(place[:, 7]).all()
     np.testing.assert_allclose(grid.offset_of(place).value, offset, atol=1e-7)
     np.testing.assert_allclose(grid.position_of(np.zeros((2, 1)))[:, 0], grid.reference_index)
+    # The formulas against those of wcslib, up to where the gnomonic projection ends.
+    offset = np.random.default_rng(2).uniform(-85.0, 85.0, (2, 50)) * 3600.0
+    place = grid.position_of(offset)
+    np.testing.assert_allclose(place, grid.wcs().wcs_world2pix(offset.T / 3600.0, 0).T, rtol=1e-10, atol=1e-7)
+    np.testing.assert_allclose(grid.offset_of(place).value, offset, rtol=1e-10, atol=1e-7)
+    beyond = grid.position_of([[100.0 * 3600.0], [0.0]])
+    assert np.isnan(beyond).all() == (projection == "tan")
     assert grid.wcs().array_shape == grid.shape

@@ -154,7 +154,7 @@ def process_scan(block: MapBlock, rows: list[int]) -> npt.NDArray[np.float64]:
     if stack.has_base:
         for row in rows:
             prior = stack.base[row]
-            add = stack.valid_in(row, ...) & ~np.isnan(prior)
+            add = stack.valid_in(row) & ~np.isnan(prior)
             stack.data[row][add] += prior[add]
     if block.enable_level:
         stack.level(robust=True, pixels=rows, n_threads=block.n_threads)

@@ -27,6 +27,7 @@ __all__ = ["MapSignal", "SourceSignal"]
 
 _PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 _SAMPLES = 1 << 18  # at a time: they stay in the cache
+_NOWHERE = 1e6  # arcsec
 _FARTHEST = 60.0  # smallest exponent, for numbers that are not slow to compute with
 
 
@@ -60,16 +61,21 @@ class SourceSignal:
         known = at >= 0
         known[known] &= fits.is_found[at[known]]
         self.columns = np.flatnonzero(known)
+        self._where = slice(None) if known.all() else self.columns
         chosen = self._chosen = at[self.columns]
         self._offset, self._frame_gain = offset, frame_gain
-        self._x, self._y = fits.x[chosen], fits.y[chosen]
         self._source_gain = source_gain[self.columns]
         self._height = fits.peak[chosen] * self._source_gain
         angle = np.deg2rad(np.nan_to_num(fits.angle[chosen], nan=0.0))
         major, minor = (_PER_SIGMA / width[chosen] for width in (fits.fwhm_major, fits.fwhm_minor))
-        # (u, v) along the axes of the ellipse, in standard deviations.
-        self._u = np.stack([np.cos(angle) * major, np.sin(angle) * major]).astype(np.float32)
-        self._v = np.stack([-np.sin(angle) * minor, np.cos(angle) * minor]).astype(np.float32)
+        # The square of the distance in standard deviations of the ellipse: xx dx^2 + xy dx dy + yy dy^2.
+        cosine, sine = np.cos(angle), np.sin(angle)
+        xx, yy = (cosine * major) ** 2 + (sine * minor) ** 2, (sine * major) ** 2 + (cosine * minor) ** 2
+        xy = 2.0 * cosine * sine * (major**2 - minor**2)
+        x, y = fits.x[chosen], fits.y[chosen]
+        # The same as a sum over powers of the offset; a product of matrices takes a fifth of the time.
+        constant = xx * x**2 + xy * x * y + yy * y**2
+        self._square = np.stack([xx, xy, yy, -2.0 * xx * x - xy * y, -2.0 * yy * y - xy * x, constant])
 
     def subtract(
         self,
@@ -93,8 +99,8 @@ class SourceSignal:
         for rows, square in self._blocks(len(data)):
             if sample_flag is not None and blank_fwhm > 0.0:
                 marks = sample_flag[rows]
-                marks[:, self.columns] |= np.where(square < near, np.uint8(SampleFlag.SOURCE_BLANK), np.uint8(0))
-            self._add(data[rows], self._signal(rows, square, -1.0))
+                marks[:, self._where] |= (square < near) * np.uint8(SampleFlag.SOURCE_BLANK)
+            data[rows][:, self._where] += self._signal(rows, square, -1.0)
 
     def put_back(
         self, data: FloatArray, sample_flag: npt.NDArray[np.uint8] | None = None, *, tolerance: float = 0.0
@@ -115,21 +121,18 @@ class SourceSignal:
             signal = self._signal(rows, square, 1.0)
             if sample_flag is not None and tolerance > 0.0:
                 self._forgive(data[rows], sample_flag[rows], np.abs(signal) * np.float32(tolerance))
-            self._add(data[rows], signal)
+            data[rows][:, self._where] += signal
 
     def _blocks(self, n_frames: int) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
         """Yield frames, a few at a time, with the squares of their distances from the sources [standard deviations]."""
         if self.columns.size == 0:
             return
         step = max(1, _SAMPLES // self.columns.size)
-        offset = np.where(np.isfinite(self._offset), self._offset, 1e6)  # nowhere near
+        x, y = np.where(np.isfinite(self._offset), self._offset, _NOWHERE)
+        powers = np.stack([x**2, x * y, y**2, x, y, np.ones_like(x)], axis=1)
         for start in range(0, n_frames, step):
             rows = slice(start, start + step)
-            dx = (offset[0, rows, None] - self._x).astype(np.float32)
-            dy = (offset[1, rows, None] - self._y).astype(np.float32)
-            square = (dx * self._u[0] + dy * self._u[1]) ** 2
-            square += (dx * self._v[0] + dy * self._v[1]) ** 2
-            yield rows, square
+            yield rows, (powers[rows] @ self._square).astype(np.float32)
 
     def _signal(self, rows: slice, square: npt.NDArray[np.float32], sign: float) -> npt.NDArray[np.float32]:
         """Return the signal of the source in some frames, times a sign; `square` is overwritten."""
@@ -137,15 +140,9 @@ class SourceSignal:
         np.minimum(square, np.float32(2.0 * _FARTHEST), out=square)
         signal = np.exp(square * np.float32(-0.5))
         signal *= self._height.astype(np.float32)
-        signal *= (sign * gain[:, None]).astype(np.float32)
+        if sign != 1.0 or (gain != 1.0).any():
+            signal *= (sign * gain[:, None]).astype(np.float32)
         return np.asarray(signal)
-
-    def _add(self, block: FloatArray, signal: npt.NDArray[np.float32]) -> None:
-        """Add a signal to some frames."""
-        if self.columns.size == block.shape[1]:
-            block += signal
-        else:
-            block[:, self.columns] += signal
 
     def _forgive(self, block: FloatArray, marks: npt.NDArray[np.uint8], limit: npt.NDArray[np.float32]) -> None:
         """Take the marks of glitches away where signals, less the source, are within a limit."""

@@ -223,27 +223,25 @@ class StackPlanes(StackMoments):
 
         Of all maps: whoever goes through them one by one asks `valid_in`.
         """
-        return self.valid_in(slice(None), ...)
+        return self.valid_in(...)
 
-    def valid_in(self, row: int | slice, place: Any) -> npt.NDArray[np.bool_]:
-        """Return which cells of one map hold data, as `valid` does of all.
+    def valid_in(self, *place: Any) -> npt.NDArray[np.bool_]:
+        """Return which cells hold data, as `valid` does of all.
 
         Parameters
         ----------
-        row : int or slice
-            Number of the map in the stack, or of several.
-        place : index
-            Cells of the map, as an array of shape (n_y, n_x) is indexed.
+        *place : index
+            Which cells of which maps, as an array of shape (n_pixels, n_y, n_x) is indexed.
 
         Returns
         -------
         ndarray of bool
             Of the shape that such an array has there.
         """
-        weight = self._weight[row][place]
+        weight = self._weight[place]
         is_weighed: npt.NDArray[np.bool_] = (weight > 0) & (weight < np.inf)
-        is_kept: npt.NDArray[np.bool_] = (self._flag[row][place] & DISCARD) == 0
-        is_known: npt.NDArray[np.bool_] = ~np.isnan(self._data[row][place])
+        is_kept: npt.NDArray[np.bool_] = (self._flag[place] & DISCARD) == 0
+        is_known: npt.NDArray[np.bool_] = ~np.isnan(self._data[place])
         return is_weighed & is_kept & is_known
 
     @property
