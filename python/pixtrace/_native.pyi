@@ -203,10 +203,11 @@ def oversample_with_errors(
     params: _OversampleArguments,
     significant: bool,
     n_covariances: int,
+    adequacy: bool,
     single: bool,
     n_threads: int | None,
     progress: _Progress | None,
-) -> tuple[_Planes, _Planes, _Planes]: ...
+) -> tuple[_Planes, _Planes, _Planes, _Planes]: ...
 def fit_region(
     flux: _Plane,
     alpha: _Float64,

@@ -1,7 +1,8 @@
 """Whether the errors of "robust" are what they say: ``python -m tests.parity.pulls`` prints a table.
 
-Pulls are (flux - truth) / error, of the fine pixels where the spline is used. The model counts as adequate in the
-columns for which `RegionRecord.is_adequate` says so, which any user can ask; it does not know the truth.
+Pulls are (flux - truth) / error, of the fine pixels where the spline is used. Where the model counts as adequate
+`oversample_with_errors` says, which any user can ask; it does not know the truth. A case holds one drawing of the noise,
+and its errors are the same over many columns: so noise is drawn anew, too.
 """
 
 from dataclasses import dataclass
@@ -9,11 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pixtrace.trace import TraceModel, fit_robust, oversample_with_errors
+from pixtrace.trace import fit_robust, oversample_with_errors
 from pixtrace.trace.oversample import nearest_rows
 from tests.reference import Case, case_names, load_case
 
 _FEWEST = 100
+#: Drawings of the noise for the table.
+_N_SEEDS = 12
+#: Share of the pixels that are hit, and by how many errors.
+_HITS, _HIT_SIZE = 3e-4, (10.0, 60.0)
 
 
 @dataclass(frozen=True)
@@ -54,45 +59,64 @@ class Pulls:
         return f"{self.n} | {self.bias:+.2f} | {self.std:.2f} | {self.core:.2f} | {shares}"
 
 
-def adequate(case: Case, model: TraceModel) -> npt.NDArray[np.bool_]:
-    """Return where the model is adequate, by the native pixels of a case."""
-    labels = case["region_map"]
-    found: npt.NDArray[np.bool_] = np.zeros_like(labels, dtype=np.bool_)
-    for label in model:
-        record = model.record(label)
-        if record is not None:
-            columns = np.zeros(labels.shape[1], dtype=np.bool_)
-            columns[record.columns] = record.is_adequate
-            found |= (labels == label) & columns
-    return found
+def drawn(case: Case, seed: int | None) -> npt.NDArray[np.float32]:
+    """Return the flux of a case, or its truth with noise of its errors and some cosmic rays where it has a flux."""
+    flux: npt.NDArray[np.float32] = case["flux"]
+    if seed is None:
+        return flux
+    rng = np.random.default_rng(seed)
+    error = case["err"].astype(float)
+    found = case["truth"] + error * rng.standard_normal(flux.shape)
+    hit = rng.random(flux.shape) < _HITS
+    found[hit] += (error * rng.uniform(*_HIT_SIZE, flux.shape))[hit]
+    return np.where(np.isfinite(flux), found, np.nan).astype(np.float32)
 
 
-def pulls(name: str) -> dict[str, Pulls]:
-    """Return the pulls of a case by what its pixels are, for its first oversampling run of at least 1."""
+def pulls(name: str, *seeds: int | None) -> dict[str, Pulls]:
+    """Return the pulls of a case by what its pixels are, for its first oversampling run of at least 1.
+
+    Parameters
+    ----------
+    name : str
+        Name of the case.
+    *seeds : int or None
+        Drawings of the noise, None for that of the case.
+
+    Returns
+    -------
+    dict of str to Pulls
+        Of all pixels that were not missing, of those where the model is adequate, and of those that were missing where
+        it is.
+    """
     case = load_case(name)
-    model = fit_robust(case["flux"], case["err"], case["alpha"], case["region_map"])
     factor = next(float(run["factor"]) for run in case.params["oversample"] if run["factor"] >= 1)
-    planes = (case["flux"], case["err"], case["alpha"], case["region_map"])
-    found = oversample_with_errors(model, *planes, factor, case[f"alpha_os_{factor:g}"])
-    values = (found.planes.flux_os - case[f"truth_os_{factor:g}"]) / np.sqrt(found.variance)
     rows = nearest_rows(case["flux"].shape[0], factor)
-    used = np.isfinite(values) & np.isfinite(found.planes.trace_used)
-    filled = ~np.isfinite(case["flux"])[rows]
-    is_adequate = adequate(case, model)[rows]
-    return {
-        "all": Pulls.of(values[used & ~filled]),
-        "adequate": Pulls.of(values[used & ~filled & is_adequate]),
-        "filled": Pulls.of(values[used & filled & is_adequate]),
-    }
+    found: dict[str, list[npt.NDArray[np.float64]]] = {"all": [], "adequate": [], "filled": []}
+    for seed in seeds:
+        flux = drawn(case, seed)
+        planes = (flux, case["err"], case["alpha"], case["region_map"])
+        result = oversample_with_errors(
+            fit_robust(*planes), *planes, factor, case[f"alpha_os_{factor:g}"], adequate=True
+        )
+        values = (result.planes.flux_os - case[f"truth_os_{factor:g}"]) / np.sqrt(result.variance)
+        used = np.isfinite(values) & np.isfinite(result.planes.trace_used)
+        filled = ~np.isfinite(flux)[rows]
+        assert result.adequate is not None
+        found["all"].append(values[used & ~filled])
+        found["adequate"].append(values[used & ~filled & result.adequate])
+        found["filled"].append(values[used & filled & result.adequate])
+    return {kind: Pulls.of(np.concatenate(values)) for kind, values in found.items()}
 
 
 def main() -> None:
     """Print the table in Markdown."""
-    print("| case | pixels | number | bias | std | core | within 1 | within 2 |")  # noqa: T201
-    print("|---|---|---|---|---|---|---|---|")  # noqa: T201
+    print("| case | noise | pixels | number | bias | std | core | within 1 | within 2 |")  # noqa: T201
+    print("|---|---|---|---|---|---|---|---|---|")  # noqa: T201
     for name in case_names():
-        for kind, found in pulls(name).items():
-            print(f"| {name} | {kind} | {found} |")  # noqa: T201
+        for noise, seeds in {"its own": [None], "new": list(range(_N_SEEDS))}.items():
+            for kind, found in pulls(name, *seeds).items():
+                if noise == "new" or kind == "adequate":
+                    print(f"| {name} | {noise} | {kind} | {found} |")  # noqa: T201
 
 
 if __name__ == "__main__":

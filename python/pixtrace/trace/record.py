@@ -110,7 +110,8 @@ class RegionRecord:
 
         That is a `chi2` no more than three standard deviations, each the square root of 2 / `n_points`, above 1. Where
         it is not, the profile changes faster than the window follows, or errors are too small, and the errors of the
-        model are too small too. What the model does between the pixels no pixel shows.
+        model are too small too. It does not see a misfit of a few bright pixels, nor one that is small beside the noise
+        of a pixel: `pixtrace.trace.oversample_with_errors` tells for every fine pixel whether the model is adequate.
         """
         with np.errstate(divide="ignore"):
             limit = 1.0 + _ADEQUATE * np.sqrt(2.0 / self.n_points)

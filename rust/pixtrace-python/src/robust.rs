@@ -154,8 +154,11 @@ fn fit_planes<T: Real + Element>(
     Ok(PyTraceModel(model))
 }
 
-/// Lists of planes: those of the flux, variances by component, covariances by distance.
-type Lists<'py> = (Vec<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>);
+type List<'py> = Vec<Bound<'py, PyAny>>;
+
+/// Lists of planes: those of the flux, variances by component, covariances by distance, and where the model is adequate if
+/// that was asked for.
+type Lists<'py> = (List<'py>, List<'py>, List<'py>, List<'py>);
 
 /// What is oversampled, and how.
 struct Job<'a, 'py> {
@@ -171,8 +174,8 @@ struct Job<'a, 'py> {
 /// Oversamples an exposure, and propagates its variances.
 #[pyfunction]
 #[pyo3(signature = (
-    model, flux, error, alpha, region_map, alpha_os, *, variances, params, significant, n_covariances, single, n_threads,
-    progress
+    model, flux, error, alpha, region_map, alpha_os, *, variances, params, significant, n_covariances, adequacy, single,
+    n_threads, progress
 ))]
 #[expect(clippy::too_many_arguments, reason = "the signature of the Python function")]
 pub(crate) fn oversample_with_errors<'py>(
@@ -187,6 +190,7 @@ pub(crate) fn oversample_with_errors<'py>(
     params: OversampleArguments,
     significant: bool,
     n_covariances: usize,
+    adequacy: bool,
     single: bool,
     n_threads: Option<usize>,
     progress: Option<Bound<'py, PyAny>>,
@@ -198,7 +202,7 @@ pub(crate) fn oversample_with_errors<'py>(
         region_map,
         alpha_os,
         params: params.into(),
-        errors: ErrorParams { residual, n_covariances },
+        errors: ErrorParams { residual, n_covariances, adequacy },
         settings: Settings { n_threads, progress },
     };
     match (gather(flux, error, variances)?, single) {
@@ -228,9 +232,10 @@ impl<'py> Job<'_, 'py> {
         })?;
         let flux =
             [flux.flux, flux.trace_used, flux.full_trace, flux.linear_flux, flux.residual_flux];
-        let out = |planes: Vec<ndarray::Array2<O>>| {
+        let out = |planes: Vec<ndarray::Array2<O>>| -> List<'py> {
             planes.into_iter().map(|plane| plane.into_pyarray(py).into_any()).collect()
         };
-        Ok((out(flux.into()), out(errors.variances), out(errors.covariances)))
+        let adequate = errors.adequate.into_iter().collect();
+        Ok((out(flux.into()), out(errors.variances), out(errors.covariances), out(adequate)))
     }
 }

@@ -6,6 +6,8 @@ use ndarray::ArrayViewMut2;
 
 use super::functional::{ColumnTerms, Functional, own_noise};
 use super::known::{Cache, Known};
+use super::misfit::Misfit;
+use super::model_error::ModelError;
 use super::oversample::{Job, put};
 use super::propagate::ErrorParams;
 use super::traced::{fine_rows, is_own};
@@ -16,6 +18,10 @@ use crate::numeric::normal::basis_at;
 pub(super) struct Work<'a, 'e, T> {
     pub(super) job: &'a Job<'a, 'e, T>,
     pub(super) known: &'a Known<'a>,
+    /// Of a weighted fit.
+    pub(super) model_error: Option<&'a ModelError>,
+    /// If it is wanted where the model is adequate.
+    pub(super) misfit: Option<&'a Misfit>,
     pub(super) errors: ErrorParams,
     pub(super) n_components: usize,
 }
@@ -150,25 +156,49 @@ impl<T: Real> Work<'_, '_, T> {
                 functionals.push((m, functional));
             }
         }
-        self.put_variances(&functionals, terms.as_ref(), &places, at, &mut out[5..]);
+        let spline = trace.and_then(|trace| region.spline(trace));
+        let model = self.model_error.zip(terms.as_ref()).zip(spline);
+        let squares = model.map(|((model, terms), spline)| {
+            let reach = job.params.factor.round() as usize;
+            model.squares(column, terms, spline.coefficients(), &functionals, reach)
+        });
+        let squares = squares.unwrap_or_else(|| vec![0.0; functionals.len()]);
+        self.put_variances(&functionals, &squares, terms.as_ref(), &places, at, &mut out[5..]);
+    }
+
+    /// Whether the residuals around a fine pixel, and those of its window, are noise.
+    fn is_adequate(&self, m: usize, places: &Range<usize>, variance: f64) -> bool {
+        let rows = &self.known.region.pixels.row[places.clone()];
+        let nearest = rows.iter().position(|&row| row as usize == self.job.rows.nearest[m]);
+        let pair = self.misfit.zip(nearest);
+        pair.is_some_and(|(misfit, number)| misfit.is_adequate(places.start + number, variance))
     }
 
     fn put_variances<O: Real>(
         &self,
         functionals: &[(usize, Functional)],
+        squares: &[f64],
         terms: Option<&ColumnTerms<'_>>,
         places: &Range<usize>,
         at: usize,
         out: &mut [ArrayViewMut2<'_, O>],
     ) {
         let own = |component: usize| &self.known.components[component][places.clone()];
+        let (out, adequate) = out.split_at_mut(self.n_components + self.errors.n_covariances);
+        let mut adequate = adequate.first_mut();
         for (n, (m, a)) in functionals.iter().enumerate() {
             for (component, plane) in out[..self.n_components].iter_mut().enumerate() {
                 let variance = match terms {
                     Some(terms) => terms.variance(component, a),
                     None => own_noise(own(component), a, a),
                 };
-                put(plane, *m, at, variance);
+                let of_model = if component == 0 { squares[n] } else { 0.0 };
+                put(plane, *m, at, variance + of_model);
+                if let (0, Some(plane), true) = (component, &mut adequate, a.at.is_some()) {
+                    let is_adequate =
+                        of_model <= variance && self.is_adequate(*m, places, variance + of_model);
+                    put(plane, *m, at, f64::from(u8::from(is_adequate)));
+                }
             }
             for lag in 1..=self.errors.n_covariances {
                 let next =
@@ -196,7 +226,9 @@ impl ColumnTerms<'_> {
         fit: &[f64],
     ) {
         functional.through_scale = profile;
-        functional.add(basis_at(knots, alpha), 1.0);
+        let basis = basis_at(knots, alpha);
+        functional.at = Some(basis);
+        functional.add(basis, 1.0);
         for (j, lambda) in functional.lambda {
             if lambda != 0.0 {
                 functional.through_scale -= lambda * fit[j];

@@ -32,6 +32,8 @@ const LEAST_SHARE: f64 = 0.05;
 /// The derivative of the flux of a fine pixel by the data.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Functional {
+    /// The basis at the pixel; `None` where the model is not used.
+    pub(crate) at: Option<(usize, [f64; ORDER])>,
     /// `lambda`: two pixels of the column, by number within it, and what is taken of each.
     pub(crate) lambda: [(usize, f64); 2],
     /// `D`, zero where the model is not used.
@@ -163,6 +165,12 @@ impl<'a> ColumnTerms<'a> {
     /// Covariance of two fine pixels that comes from one component of the variance.
     pub(crate) fn covariance(&self, component: usize, a: &Functional, b: &Functional) -> f64 {
         self.apart(component, a, b) + self.crossed(component, a, b)
+    }
+
+    /// Variance of the scaled spline at a place, of a weighted fit.
+    pub(crate) fn model_variance(&self, (first, basis): (usize, [f64; ORDER])) -> f64 {
+        let row = |i: usize| dot(&basis, &self.inverse.row(first + i)[first..first + ORDER]);
+        self.scale * self.scale * (0..ORDER).map(|i| basis[i] * row(i)).sum::<f64>()
     }
 
     /// What comes through the pixels of the column, and what through the coefficients, as if these were independent.

@@ -75,7 +75,7 @@ impl<'a> Known<'a> {
     }
 
     /// Residual over error of each pixel, for scales as given; NaN where there is none.
-    fn residuals(&self, scale: impl Fn(usize, &ColumnTrace) -> f64) -> Vec<f64> {
+    pub(super) fn residuals(&self, scale: impl Fn(usize, &ColumnTrace) -> f64) -> Vec<f64> {
         let mut z = vec![f64::NAN; self.region.pixels.row.len()];
         for (column, trace) in self.region.traces() {
             let scale = scale(column, trace);
@@ -111,7 +111,7 @@ impl<'a> Known<'a> {
     }
 
     /// Record of a column, and of its fit.
-    fn record(&self, column: usize) -> Option<(&ColumnRecord, &FitRecord, bool)> {
+    pub(super) fn record(&self, column: usize) -> Option<(&ColumnRecord, &FitRecord, bool)> {
         let (trace, position) = self.region.numbered(column)?;
         let record = self.region.record()?;
         Some((record.columns.get(position)?, record.fits.get(trace.spline)?, record.is_weighted))

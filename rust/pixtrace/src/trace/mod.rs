@@ -7,6 +7,7 @@
 //! NaN marks missing data in every plane and infinities count as missing too.
 
 mod assign;
+mod box_sums;
 mod compact;
 mod evaluate;
 mod exposure;
@@ -18,7 +19,9 @@ mod grid;
 mod joint;
 mod known;
 mod linear;
+mod misfit;
 mod model;
+mod model_error;
 mod oversample;
 mod profile;
 mod propagate;

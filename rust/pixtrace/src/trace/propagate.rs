@@ -8,7 +8,9 @@ use super::exposure::Exposure;
 use super::fine_column::Work;
 use super::grid::{FineGrid, FineRows};
 use super::known::{Cache, Known};
+use super::misfit::Misfit;
 use super::model::{RegionTrace, TraceModel};
+use super::model_error::ModelError;
 use super::oversample::{Job, OversampleParams, OversampledPlanes};
 use super::record::RegionRecord;
 use super::traced::{COLUMNS_PER_BLOCK, TracedRegion, nan_plane};
@@ -32,6 +34,8 @@ pub struct ErrorParams {
     pub residual: Residual,
     /// Number of neighbours along the column with which the covariance is wanted.
     pub n_covariances: usize,
+    /// Whether it is wanted where the model is adequate.
+    pub adequacy: bool,
 }
 
 /// Variances and covariances of an oversampled flux, each of its shape; NaN where the flux is.
@@ -41,12 +45,17 @@ pub struct ErrorPlanes<O> {
     pub variances: Vec<Array2<O>>,
     /// Covariance of each pixel with the one `1 + i` rows on, from the square of the error.
     pub covariances: Vec<Array2<O>>,
+    /// 1 where the model is used and adequate, 0 where it is used and not; `None` if it was not asked for.
+    pub adequate: Option<Array2<O>>,
 }
 
 /// Oversamples an exposure along its slices, as [`super::oversample`] does, and propagates the variances of its pixels.
 ///
 /// For the decisions as they were made, the flux is a linear function of the pixels; see the source of
 /// `functional.rs`. The model must have been fitted with a record ([`super::RegionTrace::record`]), to this exposure.
+/// To that of a weighted fit comes the square of what the model may be wrong by besides; see `model_error.rs`. It counts as
+/// independent from pixel to pixel: the covariances are those of the noise.
+///
 /// Pixels without an error count as free of noise in the fit; a fine pixel interpolated from them has a variance of NaN.
 ///
 /// # Errors
@@ -80,11 +89,15 @@ pub fn oversample_with_errors<T: Real, O: Real>(
         control,
         |column, region, trace, points| job.steep_points(column, region, trace, points),
     )?;
-    let regions: Vec<Known<'_>> = traced
+    let regions: Vec<(Known<'_>, Option<ModelError>, Option<Misfit>)> = traced
         .into_par_iter()
         .zip(sources)
         .map(|(region, ranges)| {
-            Known::new(exposure, error, variances, region, ranges, errors.residual)
+            let known = Known::new(exposure, error, variances, region, ranges, errors.residual);
+            let model_error = ModelError::new(&known);
+            let bounds = &map.boxes()[&known.region.label];
+            let misfit = errors.adequacy.then(|| Misfit::new(&known, bounds));
+            (known, model_error, misfit)
         })
         .collect();
     control.check()?;
@@ -99,7 +112,7 @@ pub fn oversample_with_errors<T: Real, O: Real>(
         plane(params.planes.linear_flux)?,
         plane(params.planes.residual_flux)?,
     ];
-    for _ in 0..n_components + errors.n_covariances {
+    for _ in 0..n_components + errors.n_covariances + usize::from(errors.adequacy) {
         out.push(plane(true)?);
     }
     // Blocks of columns of all planes at once, each the business of one task.
@@ -115,12 +128,20 @@ pub fn oversample_with_errors<T: Real, O: Real>(
     blocks.into_par_iter().enumerate().for_each(|(block, mut views)| {
         let first = block * COLUMNS_PER_BLOCK;
         let n = views[0].ncols();
-        for region in &regions {
+        for (region, model_error, misfit) in &regions {
             let columns = &region.region.pixels.columns;
             let mut cache = Cache::default();
             for column in first.max(columns.start)..(first + n).min(columns.end) {
                 if control.check().is_ok() && job.has_enough(&region.region, column) {
-                    let work = Work { job: &job, known: region, errors, n_components };
+                    let (model_error, misfit) = (model_error.as_ref(), misfit.as_ref());
+                    let work = Work {
+                        job: &job,
+                        known: region,
+                        model_error,
+                        misfit,
+                        errors,
+                        n_components,
+                    };
                     work.fill_column(column, column - first, &mut cache, &mut views);
                 }
             }
@@ -140,7 +161,8 @@ pub fn oversample_with_errors<T: Real, O: Real>(
     };
     let variances = (0..n_components).map(|_| next()).collect();
     let covariances = (0..errors.n_covariances).map(|_| next()).collect();
-    Ok((made, ErrorPlanes { variances, covariances }))
+    let adequate = errors.adequacy.then(next);
+    Ok((made, ErrorPlanes { variances, covariances, adequate }))
 }
 
 /// Fails unless every region with a trace has a record of its fit with so many components of the variance.
