@@ -1,8 +1,8 @@
 """Whether the errors of "robust" are what they say: ``python -m tests.parity.pulls`` prints a table.
 
-Pulls are (flux - truth) / error, of the fine pixels where the spline is used. Where the model counts as adequate
-`oversample_with_errors` says, which any user can ask; it does not know the truth. A case holds one drawing of the noise,
-and its errors are the same over many columns: so noise is drawn anew, too.
+Pulls are (flux - truth) / error, of the fine pixels where the spline is used. `oversample_with_errors` says where the
+model is adequate; any user can ask, and it does not know the truth. A case holds one drawing of the noise, whose errors
+are alike over many columns: so noise is drawn anew, too.
 """
 
 from dataclasses import dataclass
@@ -112,8 +112,9 @@ def main() -> None:
     """Print the table in Markdown."""
     print("| case | noise | pixels | number | bias | std | core | within 1 | within 2 |")  # noqa: T201
     print("|---|---|---|---|---|---|---|---|---|")  # noqa: T201
+    drawings: dict[str, list[int | None]] = {"its own": [None], "new": [*range(_N_SEEDS)]}
     for name in case_names():
-        for noise, seeds in {"its own": [None], "new": list(range(_N_SEEDS))}.items():
+        for noise, seeds in drawings.items():
             for kind, found in pulls(name, *seeds).items():
                 if noise == "new" or kind == "adequate":
                     print(f"| {name} | {noise} | {kind} | {found} |")  # noqa: T201

@@ -160,15 +160,15 @@ def oversample_with_errors(
     linear interpolation. Its variance follows from theirs, with the correlation between the model and the residuals of
     the pixels that it was fitted to. A pixel that was missing has the error of the model and of its neighbours.
 
-    To the variance of a weighted fit comes the square of what the model may be wrong by, as far as the fits tell: where
-    the profile bends faster than the knots follow, and where it changes along the spectrum while the columns of the window
-    see one place after the other. Its sign is not known, and it counts as independent from pixel to pixel.
+    To the variance of a weighted fit comes the square of what the model may be wrong by, as far as the fits tell:
+    where the profile bends faster than the knots follow, and where it changes along the spectrum while the columns of
+    the window see one place after the other. Its sign is not known, and it counts as independent from pixel to pixel.
 
-    The model is adequate at a pixel if three things hold. That part of the variance is no larger than the rest. Sums of
-    the residuals over boxes around the pixel, from a row of 17 columns to most of a slice, and sums of their squares, are
-    within three standard deviations of noise; isolated outliers do not count. And misfits elsewhere in the window move
-    the model by no more than 0.3 of its error. Where the model is right, the second calls it wrong for 2 per cent of the
-    pixels.
+    The model is adequate at a pixel if three things hold. That part of the variance is no larger than the rest. Sums
+    of the residuals over boxes around the pixel, from 3 x 5 pixels to most of a slice, and sums of their squares, are
+    within three standard deviations of noise; isolated outliers do not count. And misfits elsewhere in the window, of
+    more than four standard deviations, move the model by no more than 0.3 of its error. Where the model is right,
+    1 per cent of the pixels fail.
 
     Parameters
     ----------
