@@ -68,8 +68,12 @@ impl ModelError {
                 information: &of_fit.information,
             })
         };
-        let fits: Vec<Option<Fit<'_>>> = columns.clone().map(fit_of).collect();
+        let mut fits: Vec<Option<Fit<'_>>> = columns.clone().map(fit_of).collect();
         let n = fits.iter().flatten().next()?.coefficients.len();
+        for fit in &mut fits {
+            // All splines of a weighted fit have the same knots; a model that was put together may not.
+            *fit = fit.take().filter(|f| f.coefficients.len() == n && f.information.len() == n);
+        }
         let slopes: Vec<Option<(Vec<f64>, f64)>> =
             fits.iter().map(|fit| slope(&fits, fit.as_ref()?.window)).collect();
 
@@ -120,7 +124,8 @@ impl ModelError {
                 let at = |c: &[f64]| -> f64 { (0..ORDER).map(|l| basis[l] * c[first + l]).sum() };
                 let (change, distance) = (terms.scale * at(&drift.change), at(&drift.distance));
                 let noise = drift.noise * terms.model_variance((first, basis));
-                Some(change * change - distance * distance * noise)
+                let excess = change * change - distance * distance * noise;
+                excess.is_finite().then_some(excess)
             })
             .collect();
         let (mut start, mut end, mut sum, mut n) = (0, 0, 0.0, 0.0);
