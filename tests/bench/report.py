@@ -91,16 +91,27 @@ takes wrong cells; the answer is held against its kernel with the right ones.
 
 {machine} One thread reads {read:.1f} GB/s, two together {read_two:.1f} GB/s.
 
-"Bound" is what memory alone takes at that rate: timestreams are read once, maps that change are read and written once.
-"Distance" is how many times longer we take (less than 1 where memory moves faster than in that measurement), "possible"
-how many times faster than the reference the bound is.
+`add_points` adds the data, and leaves weights, exposures and flags waiting: all maps share the weights of the frames,
+which are kept once, with a list of the samples that single maps miss. Whatever looks at them, in Python or in the
+extension, brings them up to date first, with the same bits as if nothing had waited. So there are three rows for it:
+the call alone; the call and `end_accumulation`, from samples to means, where nothing waits any more; and the call for a
+stack whose weights, exposures or flags were handed out as arrays, which are kept up to date from then on.
+
+"Bound" is what memory alone takes at that rate: timestreams are read once, and what changes of the maps is read and
+written once; where the rest waits, that is the data. "Distance" is how many times longer we take (less than 1 where
+memory moves faster than in that measurement), "possible" how many times faster than the reference the bound is.
 
 | operation | threads | sofia_redux 1.5.2 | pixtrace | times faster | asked for | bound | distance | possible |
 |---|---|---|---|---|---|---|---|---|
 {rows}
 
+Where "possible" is less than "asked for", memory alone takes longer than that. `count_points` has to look at data,
+weight and flag of every cell, {count_bytes:.0f} MB: a cell counts if its data is a number, its weight is positive and
+finite, and it is not discarded.
+
 One product of a `scipy.sparse` CSR matrix (cells x frames) with the same data, which makes the sums of the data and
-nothing else, takes {product}; `add_points` takes {ours}, both on one thread.
+nothing else, takes {product}; `add_points` takes {ours}, both on one thread. It also reads the flags of all samples
+and the data of the maps that are there, which takes {moved} at the rate of one thread.
 
 | memory | found | asked for |
 |---|---|---|
@@ -213,6 +224,8 @@ def write_scan(machine: Machine, results: ScanResults) -> Path:
         rows="\n".join(map(_scan_row, results.rows)),
         product=_milliseconds(results.product.product),
         ours=_milliseconds(results.product.ours),
+        moved=_milliseconds(results.product.moved / results.read_rates[0]),
+        count_bytes=results.count_bytes / 1e6,
         cell=results.footprint.cell,
         base=results.footprint.base,
         temporaries=results.footprint.temporaries,
@@ -264,7 +277,7 @@ def _function_row(row: Row) -> str:
         _milliseconds(row.reference),
         _milliseconds(row.ours),
         f"**{row.ratio:.0f}**",
-        f"{row.target:g}",
+        "-" if row.target != row.target else f"{row.target:g}",
         *bound,
     )
     return f"| {' | '.join(cells)} |"

@@ -186,10 +186,40 @@ def end(request: Request) -> Request:
     return answer
 
 
+def add_end(request: Request) -> Request:
+    """Add the timestreams to maps of zeros and divide the sums by the weights; undone afterwards, for the next time."""
+    case = held["case"]
+    arrays, maps = case["arrays"], list(case["model"].pixel_maps.values())
+    kept = [planes_of(found) for found in maps]
+    for found in maps:
+        set_planes(found, [np.zeros(case["shape"]) for _ in PLANES])
+
+    def call() -> None:
+        case["model"].add_points(case["frames"], case["channels"], arrays["frame_gains"], arrays["source_gains"])
+        for found in maps:
+            found.map.end_accumulation()
+
+    seconds, _ = timed(call)
+    save(request)
+    for found, planes in zip(maps, kept, strict=True):
+        set_planes(found, planes)
+    return {"seconds": seconds}
+
+
+def planes_of(found: Any) -> list[Any]:
+    """Return copies of data, weights and exposures of a map."""
+    return [plane.copy() for plane in (found.map.data, found.map.weight.data, found.map.exposure.data)]
+
+
+def set_planes(found: Any, planes: list[Any]) -> None:
+    """Set what `planes_of` returned."""
+    found.map.data, found.map.weight.data, found.map.exposure.data = planes
+
+
 def merge(request: Request) -> Request:
     """Add each map to a copy of itself."""
     maps = list(held["case"]["model"].pixel_maps.values())
-    kept = [[plane.copy() for plane in (m.map.data, m.map.weight.data, m.map.exposure.data)] for m in maps]
+    kept = [planes_of(found) for found in maps]
     others = [found.copy() for found in maps]
 
     def call() -> None:
@@ -199,7 +229,7 @@ def merge(request: Request) -> Request:
     seconds, _ = timed(call)
     save(request)
     for found, planes in zip(maps, kept, strict=True):
-        found.map.data, found.map.weight.data, found.map.exposure.data = planes
+        set_planes(found, planes)
     return {"seconds": seconds}
 
 
@@ -289,6 +319,7 @@ def peak(request: Request) -> Request:
 DOINGS: dict[str, Callable[[Request], Request]] = {
     "load": load,
     "add": add,
+    "add_end": add_end,
     "end": end,
     "merge": merge,
     "normalised": normalised,

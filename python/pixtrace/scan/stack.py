@@ -30,8 +30,10 @@ class MapStack(StackMaps):
 
     `data`, `weight`, `exposure` and `flag` are arrays of shape ``(n_pixels, n_y, n_x)``; they are the memory of the
     stack itself and may be written to. While samples are added they hold sums, after `end_accumulation` means;
-    `content` tells which, so that nothing is divided twice. Methods that work on each map take the numbers of some maps
-    as `pixels`, the number of threads as `n_threads`, and come to the same result with any number of threads.
+    `content` tells which, so that nothing is divided twice. Weights, exposures and flags of samples that were added are
+    brought up to date when they are first looked at; once one of these arrays has been taken from the stack, they are
+    so at all times, and adding takes longer. Methods that work on each map take the numbers of some maps as `pixels`,
+    the number of threads as `n_threads`, and come to the same result with any number of threads.
 
     Parameters
     ----------

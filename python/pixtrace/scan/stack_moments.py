@@ -9,6 +9,7 @@ import numpy as np
 from pixtrace import _native
 from pixtrace.exceptions import ShapeError
 from pixtrace.scan.sample_moments import N_MOMENTS, SampleMoments
+from pixtrace.scan.stack_memory import StackMemory
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -16,10 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["StackMoments"]
 
 
-class StackMoments:
+class StackMoments(StackMemory):
     """Maps with the moments of their samples; see `MapStack`."""
 
-    _data: npt.NDArray[np.float64]
     _moments: _native.SampleMoments
 
     @property

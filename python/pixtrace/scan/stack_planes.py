@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from pixtrace import _native
 from pixtrace._arrays import as_count, as_double, check_shape
 from pixtrace.exceptions import DtypeError, MemoryLimitError, ParameterError, ShapeError
 from pixtrace.scan._gates import as_indices, as_pair, as_rows
+from pixtrace.scan.stack_memory import DISCARD, MASK
 from pixtrace.scan.stack_moments import StackMoments
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StackPlanes"]
 
-DISCARD: Final = 1
-MASK: Final = 2
 CONTENTS: Final = ("given", "sums", "means")
 RECORDS: Final = ("smoothing_fwhm", "filter_fwhm", "correcting_fwhm", "filter_blanking", "noise_rescale")
 _N_AXES = 3
@@ -28,11 +26,6 @@ _N_AXES = 3
 class StackPlanes(StackMoments):
     """Planes of maps, one map for each pixel, all on one grid; see `MapStack`."""
 
-    _native: _native.MapStack
-    _weight: npt.NDArray[np.float64]
-    _exposure: npt.NDArray[np.float64]
-    _flag: npt.NDArray[np.uint8]
-    _base: npt.NDArray[np.float64] | None
     _pixel_ids: npt.NDArray[np.int64]
     #: Samples that were left out since the stack was made because their value, or a gain, was not finite.
     n_skipped: int
@@ -152,9 +145,9 @@ class StackPlanes(StackMoments):
             msg = f"`pixel_ids` holds {values[counts > 1][0]} more than once; every map needs a number of its own"
             raise ParameterError(msg)
         cell, reference = as_pair(resolution, "resolution"), as_pair(reference_index, "reference_index")
-        self._native = _native.MapStack(data, weight, exposure, flag, cell, reference)
-        self._data, self._weight, self._exposure, self._flag = data, weight, exposure, flag
+        self._data, self._late = data, (weight, exposure, flag)
         self._resolution, self._reference_index = cell, reference
+        self._native = self._new_native()
         self._base = None
         self._forget_moments()
         self._pixel_ids = np.array(ids, dtype=np.int64)
@@ -181,68 +174,6 @@ class StackPlanes(StackMoments):
     def pixel_ids(self) -> npt.NDArray[np.int64]:
         """Numbers by which the pixels are known, shape (n_pixels,); a copy."""
         return self._pixel_ids.copy()
-
-    @property
-    def data(self) -> npt.NDArray[np.float64]:
-        """Sums or means, as `content` says, shape (n_pixels, n_y, n_x); the memory of the stack itself."""
-        return self._data
-
-    @property
-    def weight(self) -> npt.NDArray[np.float64]:
-        """Inverse variances, shape (n_pixels, n_y, n_x); the memory of the stack itself."""
-        return self._weight
-
-    @property
-    def exposure(self) -> npt.NDArray[np.float64]:
-        """Integration times [s], shape (n_pixels, n_y, n_x); the memory of the stack itself."""
-        return self._exposure
-
-    @property
-    def flag(self) -> npt.NDArray[np.uint8]:
-        """Flags of the cells, 1 = DISCARD and 2 = MASK, shape (n_pixels, n_y, n_x); the memory of the stack itself."""
-        return self._flag
-
-    @property
-    def base(self) -> npt.NDArray[np.float64]:
-        """Maps of the round before, NaN where there is no prior, shape (n_pixels, n_y, n_x); the memory itself.
-
-        It is made when it is first asked for.
-        """
-        if self._base is None:
-            self._base = np.full(self._data.shape, np.nan)
-        return self._base
-
-    @property
-    def has_base(self) -> bool:
-        """Whether there is a map of the round before; asking makes none."""
-        return self._base is not None
-
-    @property
-    def valid(self) -> npt.NDArray[np.bool_]:
-        """Cells that hold data: not NaN, not discarded, weight finite and positive; made anew at each call.
-
-        Of all maps: whoever goes through them one by one asks `valid_in`.
-        """
-        return self.valid_in(...)
-
-    def valid_in(self, *place: Any) -> npt.NDArray[np.bool_]:
-        """Return which cells hold data, as `valid` does of all.
-
-        Parameters
-        ----------
-        *place : index
-            Which cells of which maps, as an array of shape (n_pixels, n_y, n_x) is indexed.
-
-        Returns
-        -------
-        ndarray of bool
-            Of the shape that such an array has there.
-        """
-        weight = self._weight[place]
-        is_weighed: npt.NDArray[np.bool_] = (weight > 0) & (weight < np.inf)
-        is_kept: npt.NDArray[np.bool_] = (self._flag[place] & DISCARD) == 0
-        is_known: npt.NDArray[np.bool_] = ~np.isnan(self._data[place])
-        return is_weighed & is_kept & is_known
 
     @property
     def content(self) -> list[str]:
@@ -328,6 +259,8 @@ class StackPlanes(StackMoments):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return everything but the window of the extension on the planes, for pickling and deep copies."""
+        # A shallow copy shares the memory.
+        self._native.hand_out()
         state = {name: value for name, value in self.__dict__.items() if name not in {"_native", "_moments"}}
         records = {name: np.asarray(self._native.records(name)) for name in RECORDS}
         contents = self._native.content.tolist()
@@ -339,9 +272,8 @@ class StackPlanes(StackMoments):
         records, contents, moments = (state.pop(name) for name in ("records", "contents", "sample_moments"))
         self.__dict__.update(state)
         self.sample_moments = moments
-        self._native = _native.MapStack(
-            self._data, self._weight, self._exposure, self._flag, self._resolution, self._reference_index
-        )
+        self._native = self._new_native()
+        self._native.hand_out()
         for name, values in records.items():
             self._native.set_records(name, values)
         for row, content in enumerate(contents):
@@ -423,9 +355,5 @@ class StackPlanes(StackMoments):
 
     def clear(self) -> None:
         """Empty all maps and forget what was done to them; prior maps stay."""
-        self._data[...], self._weight[...], self._exposure[...] = 0.0, 0.0, 0.0
-        self._flag[...] = DISCARD
+        self._empty()
         self._forget_moments()
-        self._native = _native.MapStack(
-            self._data, self._weight, self._exposure, self._flag, self._resolution, self._reference_index
-        )

@@ -25,7 +25,7 @@ impl PyMapStack {
         work: impl FnOnce(&mut MapsMut<'_>, Option<&[usize]>, &Control) -> Result<R, Error> + Send,
     ) -> BoundaryResult<R> {
         let Which(pixels, n_threads) = which;
-        let mut held = self.hold(py)?;
+        let mut held = self.hold(py, *n_threads)?;
         let mut maps = held.maps()?;
         run(py, &Settings { n_threads: *n_threads, progress: None }, |control| {
             work(&mut maps, pixels.as_deref(), control)
@@ -35,12 +35,13 @@ impl PyMapStack {
 
 #[pymethods]
 impl PyMapStack {
-    #[expect(
-        clippy::redundant_closure_for_method_calls,
-        reason = "the method itself is not general over the lifetime of the maps"
-    )]
     fn end_accumulation(&self, py: Python<'_>, which: Which) -> BoundaryResult<()> {
-        self.with_maps(py, &which, |maps, pixels, control| maps.end_accumulation(pixels, control))
+        let Which(pixels, n_threads) = which;
+        let mut held = self.hold_unsettled(py)?;
+        let (mut maps, pending, _) = held.maps_and_pending()?;
+        run(py, &Settings { n_threads, progress: None }, |control| {
+            maps.settle_and_end(pending, pixels.as_deref(), control)
+        })
     }
 
     #[expect(

@@ -172,7 +172,7 @@ impl PyMapStack {
         pixels: Option<Vec<usize>>,
         n_threads: Option<usize>,
     ) -> BoundaryResult<PySampleMoments> {
-        let mut held = self.hold(py)?;
+        let mut held = self.hold_unsettled(py)?;
         let maps = held.maps()?;
         let (n_frames, n_samples, n_skipped) = added;
         let mut job = FindMoments {

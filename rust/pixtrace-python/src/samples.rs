@@ -6,7 +6,8 @@ use numpy::{
 };
 use pixtrace::numeric::Real;
 use pixtrace::scan::{
-    self, Added, DependentsInput, Flags, OtherMaps, Samples, SyncInput, WeightedSamples,
+    self, Added, DependentsInput, Flags, OtherMaps, PendingSums, Samples, SyncInput,
+    WeightedSamples,
 };
 use pixtrace::{Control, Error};
 use pyo3::prelude::*;
@@ -88,6 +89,8 @@ struct AddPoints<'a> {
     maps: scan::MapsMut<'a>,
     pixels: Option<&'a [usize]>,
     dt: f64,
+    /// Where weights and exposures may be left waiting.
+    pending: Option<&'a mut PendingSums>,
 }
 
 impl SampleJob<Added> for AddPoints<'_> {
@@ -96,7 +99,11 @@ impl SampleJob<Added> for AddPoints<'_> {
         samples: &Samples<'_, T, F>,
         control: &Control,
     ) -> Result<Added, Error> {
-        self.maps.add_points(samples, self.pixels, self.dt, control)
+        let Self { maps, pixels, dt, pending } = self;
+        match pending {
+            Some(pending) => maps.add_points_later(samples, *pixels, *dt, pending, control),
+            None => maps.add_points(samples, *pixels, *dt, control),
+        }
     }
 }
 
@@ -213,8 +220,10 @@ impl PyMapStack {
         pixels: Option<Vec<usize>>,
         n_threads: Option<usize>,
     ) -> BoundaryResult<(usize, usize, usize)> {
-        let mut held = self.hold(py)?;
-        let mut job = AddPoints { maps: held.maps()?, pixels: pixels.as_deref(), dt };
+        let mut held = self.hold_unsettled(py)?;
+        let (maps, pending, may_wait) = held.maps_and_pending()?;
+        let pending = may_wait.then_some(pending);
+        let mut job = AddPoints { maps, pixels: pixels.as_deref(), dt, pending };
         let settings = Settings { n_threads, progress: None };
         let added = samples.run(py, &settings, &mut job)?;
         Ok((added.n_frames, added.n_samples, added.n_skipped))
@@ -234,7 +243,7 @@ impl PyMapStack {
         pixels: Option<Vec<usize>>,
         n_threads: Option<usize>,
     ) -> BoundaryResult<(usize, usize)> {
-        let mut held = self.hold(py)?;
+        let mut held = self.hold(py, n_threads)?;
         let mut maps = held.maps()?;
         let samples = WeightedSamples {
             data: data.as_array(),
@@ -261,11 +270,11 @@ impl PyMapStack {
     ) -> BoundaryResult<()> {
         // In one order for all threads: two that add two stacks to each other must not wait for one another.
         let (mut held, mut other) = if std::ptr::from_ref(self) < std::ptr::from_ref(other) {
-            let held = self.hold(py)?;
-            (held, other.hold(py)?)
+            let held = self.hold(py, n_threads)?;
+            (held, other.hold(py, n_threads)?)
         } else {
-            let other = other.hold(py)?;
-            (self.hold(py)?, other)
+            let other = other.hold(py, n_threads)?;
+            (self.hold(py, n_threads)?, other)
         };
         let (mut maps, other) = (held.maps()?, other.maps()?);
         let other = OtherMaps {
@@ -294,7 +303,7 @@ impl PyMapStack {
         pixels: Option<Vec<usize>>,
         n_threads: Option<usize>,
     ) -> BoundaryResult<()> {
-        let mut held = self.hold(py)?;
+        let mut held = self.hold(py, n_threads)?;
         let maps = held.maps()?;
         let base = base.as_ref().map(PyReadonlyArray3::as_array);
         let (settings, pixels) = (Settings { n_threads, progress: None }, pixels.as_deref());

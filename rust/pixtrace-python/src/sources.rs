@@ -80,7 +80,7 @@ impl PyMapStack {
     ) -> BoundaryResult<Fits<'py>> {
         let params = arguments.into_params()?;
         let moments = moments.as_ref().map(|moments| &moments.get().0);
-        let mut held = self.hold(py)?;
+        let mut held = self.hold(py, n_threads)?;
         let maps = held.maps()?;
         let fits = run(py, &Settings { n_threads, progress }, |control| {
             maps.fit_gaussians(moments, &params, pixels.as_deref(), control)
@@ -169,7 +169,7 @@ impl PyMapStack {
         n_threads: Option<usize>,
     ) -> BoundaryResult<Bound<'py, PyArray2<f64>>> {
         let params = arguments.into_params();
-        let mut held = self.hold(py)?;
+        let mut held = self.hold(py, n_threads)?;
         let maps = held.maps()?;
         let peaks = run(py, &Settings { n_threads, progress: None }, |control| {
             maps.find_peaks(&params, pixels.as_deref(), control)

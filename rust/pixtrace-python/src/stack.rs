@@ -3,15 +3,18 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use numpy::{PyArray1, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadwriteArray3};
-use pixtrace::scan::{Content, Grid, MapRecord, MapsMut};
+use pixtrace::scan::{Content, Grid, MapRecord, MapsMut, PendingSums};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 
 use crate::error::{BoundaryError, BoundaryResult, DataError, ParameterError};
+use crate::run::{Settings, run};
 
 /// Planes `(n_pixels, n_y, n_x)` and the records of their maps.
 ///
-/// The planes are allocated by numpy, which asks the system for large pages; Python sees them without a copy.
+/// The planes are allocated by numpy, which asks the system for large pages; Python sees them without a copy. Weights,
+/// exposures and flags may lag behind (see [`PendingSums`]) until Python, or any method but `add_points`, looks at them.
+/// Once Python has been handed one of these planes, nothing is left waiting any more: it shares their memory for ever.
 #[pyclass(frozen, name = "MapStack", module = "pixtrace._native")]
 pub(crate) struct PyMapStack {
     pub(crate) grid: Grid,
@@ -19,36 +22,77 @@ pub(crate) struct PyMapStack {
     weight: Py<PyArray3<f64>>,
     exposure: Py<PyArray3<f64>>,
     flag: Py<PyArray3<u8>>,
-    records: Mutex<Vec<MapRecord>>,
+    state: Mutex<State>,
 }
 
-/// The planes, borrowed from numpy to be changed, and the records, locked.
+/// What is known of the planes.
+#[derive(Default)]
+struct State {
+    records: Vec<MapRecord>,
+    /// What the planes lack.
+    pending: PendingSums,
+    /// Whether weights, exposures or flags have been handed out to Python.
+    is_handed_out: bool,
+}
+
+/// The planes, borrowed from numpy to be changed, and what is known of them, locked.
 pub(crate) struct Held<'a, 'py> {
     grid: Grid,
     data: PyReadwriteArray3<'py, f64>,
     weight: PyReadwriteArray3<'py, f64>,
     exposure: PyReadwriteArray3<'py, f64>,
     flag: PyReadwriteArray3<'py, u8>,
-    records: MutexGuard<'a, Vec<MapRecord>>,
+    state: MutexGuard<'a, State>,
 }
 
 impl Held<'_, '_> {
     pub(crate) fn maps(&mut self) -> BoundaryResult<MapsMut<'_>> {
-        Ok(MapsMut::new(
+        Ok(self.maps_and_pending()?.0)
+    }
+
+    /// The maps, what they lack, and whether more may be left waiting.
+    pub(crate) fn maps_and_pending(
+        &mut self,
+    ) -> BoundaryResult<(MapsMut<'_>, &mut PendingSums, bool)> {
+        let State { records, pending, is_handed_out } = &mut *self.state;
+        let maps = MapsMut::new(
             self.grid,
             self.data.as_array_mut(),
             self.weight.as_array_mut(),
             self.exposure.as_array_mut(),
             self.flag.as_array_mut(),
-            &mut self.records,
-        )?)
+            records,
+        )?;
+        Ok((maps, pending, !*is_handed_out))
     }
 }
 
 impl PyMapStack {
-    /// Waits for other threads to be done with the stack, and borrows it.
-    pub(crate) fn hold<'a, 'py>(&'a self, py: Python<'py>) -> BoundaryResult<Held<'a, 'py>> {
-        let records = self.records.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
+        self.state.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for other threads to be done with the stack, and borrows it, with nothing left waiting.
+    pub(crate) fn hold<'a, 'py>(
+        &'a self,
+        py: Python<'py>,
+        n_threads: Option<usize>,
+    ) -> BoundaryResult<Held<'a, 'py>> {
+        let mut held = self.hold_unsettled(py)?;
+        if !held.state.pending.is_empty() {
+            let (mut maps, pending, _) = held.maps_and_pending()?;
+            let settings = Settings { n_threads, progress: None };
+            run(py, &settings, |_| maps.settle(pending))?;
+        }
+        Ok(held)
+    }
+
+    /// The same with what waits left waiting.
+    pub(crate) fn hold_unsettled<'a, 'py>(
+        &'a self,
+        py: Python<'py>,
+    ) -> BoundaryResult<Held<'a, 'py>> {
+        let state = self.lock(py);
         let in_use = |error| {
             BoundaryError::from(DataError::new_err(format!(
                 "the planes of the stack cannot be changed: {error}; make them writeable, and do not pass them to methods of \
@@ -61,7 +105,7 @@ impl PyMapStack {
             weight: self.weight.bind(py).try_readwrite().map_err(in_use)?,
             exposure: self.exposure.bind(py).try_readwrite().map_err(in_use)?,
             flag: self.flag.bind(py).try_readwrite().map_err(in_use)?,
-            records,
+            state,
         })
     }
 }
@@ -80,17 +124,38 @@ impl PyMapStack {
     ) -> BoundaryResult<Self> {
         let (n_pixels, n_y, n_x) = data.bind(py).readonly().as_array().dim();
         let grid = Grid::new([n_y, n_x], resolution, reference_index)?;
-        let records = Mutex::new(vec![MapRecord::new(&grid); n_pixels]);
-        let stack = Self { grid, data, weight, exposure, flag, records };
-        stack.hold(py)?.maps()?;
+        let records = vec![MapRecord::new(&grid); n_pixels];
+        let state = Mutex::new(State { records, ..State::default() });
+        let stack = Self { grid, data, weight, exposure, flag, state };
+        stack.hold_unsettled(py)?.maps()?;
         Ok(stack)
+    }
+
+    /// Brings weights, exposures and flags up to date.
+    fn settle(&self, py: Python<'_>) -> BoundaryResult<()> {
+        let is_settled = self.lock(py).pending.is_empty();
+        if !is_settled {
+            self.hold(py, None)?;
+        }
+        Ok(())
+    }
+
+    /// Brings weights, exposures and flags up to date, and keeps them so from now on.
+    fn hand_out(&self, py: Python<'_>) -> BoundaryResult<()> {
+        self.lock(py).is_handed_out = true;
+        self.settle(py)
+    }
+
+    /// Whether weights, exposures and flags are always up to date.
+    #[getter]
+    fn is_handed_out(&self, py: Python<'_>) -> bool {
+        self.lock(py).is_handed_out
     }
 
     /// What the numbers of each map mean: 0 given, 1 sums, 2 means.
     #[getter]
     fn content<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u8>> {
-        let records = self.records.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
-        PyArray1::from_iter(py, records.iter().map(|record| record.content as u8))
+        PyArray1::from_iter(py, self.lock(py).records.iter().map(|record| record.content as u8))
     }
 
     fn set_content(&self, py: Python<'_>, content: u8, pixels: Vec<usize>) -> BoundaryResult<()> {
@@ -99,17 +164,17 @@ impl PyMapStack {
             1 => Content::Sums,
             _ => Content::Means,
         };
-        let mut records = self.records.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        // The numbers are what the planes hold once nothing waits.
+        let mut held = self.hold(py, None)?;
         for pixel in pixels {
-            record(&mut records, pixel)?.content = content;
+            record(&mut held.state.records, pixel)?.content = content;
         }
         Ok(())
     }
 
     /// One number of each record.
     fn records<'py>(&self, py: Python<'py>, name: RecordField) -> Bound<'py, PyArray1<f64>> {
-        let mut records = self.records.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
-        PyArray1::from_iter(py, records.iter_mut().map(|record| *name.of(record)))
+        PyArray1::from_iter(py, self.lock(py).records.iter_mut().map(|record| *name.of(record)))
     }
 
     fn set_records(
@@ -118,7 +183,7 @@ impl PyMapStack {
         name: RecordField,
         values: PyReadonlyArray1<'_, f64>,
     ) -> BoundaryResult<()> {
-        let mut records = self.records.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        let records = &mut self.lock(py).records;
         let values = values.as_array();
         if values.len() != records.len() {
             let text = format!("{} values for {} maps", values.len(), records.len());

@@ -12,12 +12,15 @@
 //!
 //! with gain `g_f` and weight `w_f` of a frame, source gain `G_c` and variance `v_c` of a channel.
 
+use std::sync::Arc;
+
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-use super::samples::{Flags, LISTED, Samples, check_length, listed_by_map, runs};
+use super::pending::{Call, Fed, MapTile, PendingSums, TileLayer};
+use super::samples::{Flags, LISTED, Run, Samples, check_length, listed_by_map, runs};
 use super::stack::{Content, DISCARD, MapMut, MapsMut};
-use super::tile::{MapTile, SortedFrames, TILE_CELLS, TILE_CHANNELS, TileSums};
+use super::tile::{SortedFrames, TILE_CELLS, TILE_CHANNELS, TileSums};
 use super::{CellMoments, Grid};
 use crate::numeric::Real;
 use crate::{Control, Error};
@@ -62,14 +65,49 @@ impl MapsMut<'_> {
         dt: f64,
         control: &Control,
     ) -> Result<Added, Error> {
+        self.add(samples, pixels, dt, (&mut PendingSums::default(), false), control)
+    }
+
+    /// [`MapsMut::add_points`] that changes only the data; weights, exposures and flags wait in `pending`.
+    ///
+    /// [`MapsMut::settle`] adds them, with the same result to the last bit. Until then these planes lag behind, so that
+    /// nothing else may be done with the maps. Where very many samples are left out, or channels have map indices of their
+    /// own, nothing is gained by waiting, and they are added at once.
+    ///
+    /// # Errors
+    /// Those of `add_points`.
+    pub fn add_points_later<T: Real, F: Flags>(
+        &mut self,
+        samples: &Samples<'_, T, F>,
+        pixels: Option<&[usize]>,
+        dt: f64,
+        pending: &mut PendingSums,
+        control: &Control,
+    ) -> Result<Added, Error> {
+        self.add(samples, pixels, dt, (pending, true), control)
+    }
+
+    fn add<T: Real, F: Flags>(
+        &mut self,
+        samples: &Samples<'_, T, F>,
+        pixels: Option<&[usize]>,
+        dt: f64,
+        (pending, may_wait): (&mut PendingSums, bool),
+        control: &Control,
+    ) -> Result<Added, Error> {
         if !dt.is_finite() || dt < 0.0 {
             let must_be = "a time of 0 s or more";
             return Err(Error::Parameter { name: "dt", value: dt, must_be });
         }
+        pending.check(self)?;
         let channels = samples.check()?;
         let listed = listed_by_map(pixels, channels.len(), self.n_pixels(), LISTED)?;
         let factors: Vec<_> =
             (listed.iter()).map(|&k| ChannelFactors::new(samples, k?, channels[k?])).collect();
+        let are_means = self.records.iter().any(|record| record.content == Content::Means);
+        if are_means || !samples.is_index_shared() {
+            self.settle(pending)?;
+        }
         let is_fed: Vec<bool> = factors.iter().map(Option::is_some).collect();
         self.for_each_map(control, |pixel, mut map| {
             if is_fed[pixel] {
@@ -77,7 +115,7 @@ impl MapsMut<'_> {
             }
         })?;
         let added = if samples.is_index_shared() {
-            self.add_by_cell(samples, &factors, dt, control)?
+            self.add_by_cell(samples, &factors, dt, (pending, may_wait), control)?
         } else {
             self.add_by_channel(samples, &factors, dt, control)?
         };
@@ -91,37 +129,41 @@ impl MapsMut<'_> {
         samples: &Samples<'_, T, F>,
         factors: &[Option<ChannelFactors>],
         dt: f64,
+        (pending, may_wait): (&mut PendingSums, bool),
         control: &Control,
     ) -> Result<Added, Error> {
-        let order = SortedFrames::new(&self.grid, samples);
+        let order = Arc::new(SortedFrames::new(&self.grid, samples));
         let channels: Vec<_> = factors.iter().map(|f| f.map(|f| f.channel)).collect();
         let runs = runs(&channels, TILE_CHANNELS);
+        let call = Call::new(&order, fed(&runs, factors), dt);
         let n_cells = self.grid.n_cells();
+        let pending = pending.tiles(self);
         let mut tiles: Vec<Vec<MapTile<'_>>> =
             (0..n_cells.div_ceil(TILE_CELLS)).map(|_| Vec::with_capacity(factors.len())).collect();
         for map in self.maps() {
-            let cells = (map.data.chunks_mut(TILE_CELLS))
-                .zip(map.weight.chunks_mut(TILE_CELLS))
-                .zip(map.exposure.chunks_mut(TILE_CELLS))
-                .zip(map.flag.chunks_mut(TILE_CELLS));
-            for (tile, (((data, weight), exposure), flag)) in tiles.iter_mut().zip(cells) {
-                tile.push(MapTile { data, weight, exposure, flag });
+            for (tile, part) in tiles.iter_mut().zip(map.into_tiles()) {
+                tile.push(part);
             }
         }
         control.expect(tiles.len());
         let parts: Result<Vec<Added>, Error> = tiles
             .into_par_iter()
+            .zip(pending)
             .enumerate()
-            .map_init(TileSums::new, |sums, (tile, mut maps)| {
+            .map_init(TileSums::new, |sums, (tile, (mut maps, pending))| {
                 control.check()?;
                 let first = tile * TILE_CELLS;
                 let cells = first..(first + TILE_CELLS).min(n_cells);
                 let mut added = Added::default();
                 if order.has_frames(cells.clone()) {
+                    let mut layer = TileLayer { call: Arc::clone(&call), missed: Vec::new() };
                     for run in &runs {
-                        added = added + sums.collect(samples, &order, cells.clone(), run);
-                        sums.add_to(&mut maps, &order, run, factors, dt);
+                        let (found, missed) = sums.collect(samples, &order, cells.clone(), run);
+                        added = added + found;
+                        layer.missed.push(missed);
+                        sums.add_to(&mut maps, run, factors);
                     }
+                    pending.add(layer, first, &mut maps, may_wait);
                 }
                 control.advance(1);
                 Ok(added)
@@ -216,6 +258,18 @@ impl CellMoments {
         }
         Ok(())
     }
+}
+
+/// Where in the runs the channel of each map stands, with the factor of its weights.
+fn fed(runs: &[Run], factors: &[Option<ChannelFactors>]) -> Vec<Option<Fed>> {
+    let mut fed = vec![None; factors.len()];
+    for (run, maps) in runs.iter().enumerate() {
+        for &(column, map) in &maps.maps {
+            let column = column as u16;
+            fed[map] = factors[map].map(|factors| Fed { run, column, weight: factors.weight });
+        }
+    }
+    fed
 }
 
 /// What a channel multiplies its sums with.

@@ -236,7 +236,7 @@ impl MapsMut<'_> {
 }
 
 impl MapMut<'_> {
-    fn make_means(&mut self) {
+    pub(super) fn make_means(&mut self) {
         if self.record.content != Content::Means {
             for (data, &weight) in self.data.iter_mut().zip(&*self.weight) {
                 *data *= if weight == 0.0 { 0.0 } else { 1.0 / weight };

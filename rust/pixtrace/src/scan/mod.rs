@@ -16,6 +16,7 @@ mod mem;
 mod missed;
 mod moments;
 pub mod peak;
+mod pending;
 mod points;
 mod sample_moments;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use mask::{MaskSpace, neighbours, update_mask};
 pub use mem::mem_correct;
 pub use moments::{CellMoments, CellScatter};
 pub use peak::{PeakMethod, PeakParams, PeakSource};
+pub use pending::PendingSums;
 pub use points::{SamplePoints, sample_points};
 pub use sample_moments::{MissedCell, MomentLayer, SampleMoments};
 pub use samples::{Flags, Samples};

@@ -30,13 +30,16 @@ pub(super) fn weighted_median(
     candidates: &mut Vec<Pair>,
 ) -> f64 {
     let half = 0.5 * total;
-    let below = narrow(pairs, 0.5 * first, half, candidates);
-    candidates.sort_unstable_by(by_value_then_weight);
-    if let Some(median) = walk(candidates, below, half, false) {
+    if candidates.len() < pairs.len() {
+        candidates.resize(pairs.len(), [0.0; 2]);
+    }
+    let candidates = &mut candidates[..pairs.len()];
+    let (n, below) = narrow(pairs, 0.5 * first, half, candidates);
+    candidates[..n].sort_unstable_by(by_value_then_weight);
+    if let Some(median) = walk(&candidates[..n], below, half, false) {
         return median;
     }
-    candidates.clear();
-    candidates.extend_from_slice(pairs);
+    candidates.copy_from_slice(pairs);
     candidates.sort_unstable_by(by_value_then_weight);
     walk(candidates, 0.5 * first, half, true).unwrap_or(f64::NAN)
 }
@@ -65,16 +68,14 @@ fn walk(pairs: &[Pair], mut below: f64, half: f64, from_start: bool) -> Option<f
     if from_start { pairs.last().map(|pair| pair[0]) } else { None }
 }
 
-/// Copies to `candidates` a few of the numbers, very probably the median among them, and returns the cumulative weight
-/// before them; if that is half of all or more, the guess has missed.
-fn narrow(pairs: &[Pair], mut below: f64, half: f64, candidates: &mut Vec<Pair>) -> f64 {
-    candidates.clear();
+/// Copies to the front of `candidates`, which are as many, a few of the numbers, very probably the median among them;
+/// returns how many, and the cumulative weight before them. If that is half of all or more, the guess has missed.
+fn narrow(pairs: &[Pair], mut below: f64, half: f64, candidates: &mut [Pair]) -> (usize, f64) {
     if pairs.len() <= FEW {
-        candidates.extend_from_slice(pairs);
-        return below;
+        candidates.copy_from_slice(pairs);
+        return (pairs.len(), below);
     }
     let (low, high) = bracket(pairs, below, half);
-    candidates.resize(pairs.len(), [0.0; 2]);
     let (mut n, weight) = keep(pairs, low, high, candidates);
     below += weight;
     while n > FEW && below < half {
@@ -87,8 +88,7 @@ fn narrow(pairs: &[Pair], mut below: f64, half: f64, candidates: &mut Vec<Pair>)
             break;
         }
     }
-    candidates.truncate(n);
-    below
+    (n, below)
 }
 
 /// Two numbers between which the median lies, very probably.

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use ndarray::ArrayView1;
+use ndarray::{ArrayView1, ArrayView2, Axis};
 
 use super::Grid;
 use super::add::{Added, ChannelFactors};
+use super::pending::{MapTile, Missed};
 use super::samples::{Flags, FramesByCell, Run, Samples};
-use super::stack::DISCARD;
 use crate::numeric::Real;
 use crate::numeric::prefetch::prefetch;
 
@@ -18,18 +18,13 @@ pub(super) const TILE_CELLS: usize = 256;
 pub(super) const TILE_CHANNELS: usize = 256;
 /// Columns that are looked at together: those of one or two cache lines.
 const BLOCK: usize = 16;
+/// Columns that are turned around together: their sums of a cell fill a cache line.
+const TURNED: usize = 8;
 /// A frame is asked for while the one so many places before it is added.
 pub(super) const AHEAD: usize = 4;
 
-/// Some cells of one map.
-pub(super) struct MapTile<'a> {
-    pub(super) data: &'a mut [f64],
-    pub(super) weight: &'a mut [f64],
-    pub(super) exposure: &'a mut [f64],
-    pub(super) flag: &'a mut [u8],
-}
-
 /// Frames sorted by cell, and what each multiplies its samples with.
+#[derive(Debug)]
 pub(super) struct SortedFrames {
     by_cell: FramesByCell,
     /// In the order of `by_cell.frames`.
@@ -37,7 +32,7 @@ pub(super) struct SortedFrames {
 }
 
 /// What a frame adds.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct FrameSums {
     /// `w_f g_f`, times the value.
     data: f64,
@@ -61,52 +56,44 @@ impl SortedFrames {
     pub(super) fn has_frames(&self, cells: Range<usize>) -> bool {
         self.by_cell.start[cells.start] < self.by_cell.start[cells.end]
     }
+
+    /// Places of the frames of a cell in the sorted list.
+    fn places(&self, cell: usize) -> Range<usize> {
+        self.by_cell.start[cell]..self.by_cell.start[cell + 1]
+    }
+
+    /// Sum of weight x gain^2 over the frames of each cell, and their numbers.
+    pub(super) fn totals(&self) -> (Vec<f64>, Vec<f64>) {
+        let n_cells = self.by_cell.start.len() - 1;
+        (0..n_cells).map(|cell| self.total_without(cell, &[])).unzip()
+    }
+
+    /// The same of one cell, but for the frames in some places, which stand in order.
+    pub(super) fn total_without(&self, cell: usize, missed: &[Missed]) -> (f64, f64) {
+        let places = self.places(cell);
+        let n_frames = (places.len() - missed.len()) as f64;
+        let (mut sum, mut missed) = (0.0, missed.iter());
+        let mut next = missed.next();
+        for place in places {
+            if next.is_some_and(|missed| missed.place as usize == place) {
+                next = missed.next();
+            } else {
+                sum += self.factors[place].weight;
+            }
+        }
+        (sum, n_frames)
+    }
 }
 
-/// The sums over the frames of some cells, for the columns of a run.
-///
-/// The sums of weights and the numbers of samples are those of the frames, the same for all columns, but for cells and
-/// columns that miss a sample.
+/// The sums of the data over the frames of some cells, for the columns of a run.
 pub(super) struct TileSums {
     n_cells: usize,
     /// Sums of weight x gain x value, for each cell those of all columns.
     data: Vec<[f64; TILE_CHANNELS]>,
-    /// Sum of weight x gain^2 of each cell.
-    weight: [f64; TILE_CELLS],
-    /// Number of frames of each cell.
-    n_frames: [f64; TILE_CELLS],
-    /// Places of its frames in the sorted list.
-    places: Vec<Range<usize>>,
-    /// What of the flags stays: all of them in a cell without a frame.
-    keep: [u8; TILE_CELLS],
-    /// Samples that are left out.
-    left_out: Vec<LeftOut>,
-    /// The same by column, then by cell, then by time.
-    by_column: Vec<LeftOut>,
-    /// Where in `by_column` each column begins.
-    starts: [usize; TILE_CHANNELS + 1],
+    /// Samples that are left out, by cell and time.
+    missed: Vec<Missed>,
     /// `data` of a block of columns, for each column those of all cells.
     by_cell: Vec<[f64; TILE_CELLS]>,
-    /// For the map that is at hand: cells that miss a sample, with what they hold then.
-    exceptions: Vec<Exception>,
-}
-
-/// A sample that is left out.
-#[derive(Clone, Copy, Default)]
-struct LeftOut {
-    column: u32,
-    cell: u32,
-    /// Place of the frame in the sorted list.
-    place: u32,
-    is_flagged: bool,
-}
-
-/// What a cell of a map holds after the samples of a tile, where some were left out.
-struct Exception {
-    cell: usize,
-    weight: f64,
-    exposure: f64,
-    flag: u8,
 }
 
 impl TileSums {
@@ -114,171 +101,122 @@ impl TileSums {
         Self {
             n_cells: 0,
             data: vec![[0.0; TILE_CHANNELS]; TILE_CELLS],
-            weight: [0.0; TILE_CELLS],
-            n_frames: [0.0; TILE_CELLS],
-            places: Vec::new(),
-            keep: [!0; TILE_CELLS],
-            left_out: Vec::new(),
-            by_column: Vec::new(),
-            starts: [0; TILE_CHANNELS + 1],
-            by_cell: vec![[0.0; TILE_CELLS]; BLOCK],
-            exceptions: Vec::new(),
+            missed: Vec::new(),
+            by_cell: vec![[0.0; TILE_CELLS]; TURNED],
         }
     }
 
-    /// Sums up the frames of some cells, for the columns of a run.
+    /// Sums up the frames of some cells, for the columns of a run; returns what single columns miss, by
+    /// column, cell and time.
     pub(super) fn collect<T: Real, F: Flags>(
         &mut self,
         samples: &Samples<'_, T, F>,
         order: &SortedFrames,
         cells: Range<usize>,
         run: &Run,
-    ) -> Added {
+    ) -> (Added, Vec<Missed>) {
         let exclude = F::from_mask(samples.exclude_sample_flag);
-        let columns = run.first..run.first + run.width();
-        let (mut data_row, mut flag_row) = (Vec::new(), Vec::new());
+        let mut rows = Rows::new(samples, run);
         let first = cells.start;
         self.n_cells = cells.len();
-        self.left_out.clear();
-        self.places.clear();
-        let mut n_frames = 0;
+        self.missed.clear();
+        let (mut n_frames, mut n_skipped) = (0, 0);
         for cell in cells {
-            let places = order.by_cell.start[cell]..order.by_cell.start[cell + 1];
+            let places = order.places(cell);
+            n_frames += places.len();
             let cell = cell - first;
             let sums = &mut self.data[cell][..run.width()];
+            let n_before = self.missed.len();
+            let missed = |place: usize, column: usize| Missed {
+                column: column as u16,
+                cell: cell as u16,
+                place: place as u32,
+            };
             sums.fill(0.0);
-            n_frames += places.len();
-            self.places.push(places.clone());
-            self.n_frames[cell] = places.len() as f64;
-            self.keep[cell] = if places.is_empty() { !0 } else { !DISCARD };
-            self.weight[cell] =
-                order.factors[places.clone()].iter().map(|frame| frame.weight).sum();
-            for place in places {
-                if let Some(&next) = order.by_cell.frames.get(place + AHEAD) {
-                    prefetch_row(samples.frame_data.row(next), columns.clone());
-                    prefetch_row(samples.sample_flags.row(next), columns.clone());
-                }
-                let frame = order.by_cell.frames[place];
-                let data = samples.frame_data.row(frame);
-                let data = contiguous(&data, columns.clone(), &mut data_row);
-                let flags = samples.sample_flags.row(frame);
-                let flags = contiguous(&flags, columns.clone(), &mut flag_row);
+            for place in places.clone() {
+                let next = order.by_cell.frames.get(place + AHEAD).map(|&next| rows.ahead(next));
+                let (data, flags) = rows.get(order.by_cell.frames[place]);
                 let by = order.factors[place].data;
-                add_row(sums, data, flags, exclude, by, |column, is_flagged| {
-                    let (column, cell, place) = (column as u32, cell as u32, place as u32);
-                    self.left_out.push(LeftOut { column, cell, place, is_flagged });
+                add_row(sums, (data, flags), next.unwrap_or_default(), exclude, by, |column| {
+                    self.missed.push(missed(place, column));
                 });
             }
+            if sums.iter().fold(true, |all, sum| all & sum.is_finite()) {
+                continue;
+            }
+            // A value that is not finite has spoilt a sum.
+            self.missed.truncate(n_before);
+            sums.fill(0.0);
+            for place in places {
+                let (data, flags) = rows.get(order.by_cell.frames[place]);
+                let by = order.factors[place].data;
+                let samples = data.iter().zip(flags);
+                for (column, (sum, (value, flag))) in sums.iter_mut().zip(samples).enumerate() {
+                    let (value, is_flagged) = (value.to_f64(), flag.has_any(exclude));
+                    if is_flagged || !value.is_finite() {
+                        self.missed.push(missed(place, column));
+                        n_skipped += usize::from(!is_flagged && run.has(column));
+                    } else {
+                        *sum += by * value;
+                    }
+                }
+            }
         }
-        // Columns that no map takes were read in passing.
-        self.left_out.retain(|sample| run.has(sample.column as usize));
-        self.sort_by_column();
-        Added {
-            n_frames: 0,
-            n_samples: n_frames * run.maps.len() - self.left_out.len(),
-            n_skipped: self.left_out.iter().filter(|sample| !sample.is_flagged).count(),
+        if run.width() > run.maps.len() {
+            // Columns that no map takes were read in passing.
+            self.missed.retain(|sample| run.has(sample.column.into()));
         }
+        let n_samples = n_frames * run.maps.len() - self.missed.len();
+        (Added { n_frames: 0, n_samples, n_skipped }, self.missed_by_column())
     }
 
     /// Counts, and puts each sample in its place: they come by cell and time, and stay so within a column.
-    fn sort_by_column(&mut self) {
-        self.starts.fill(0);
-        for sample in &self.left_out {
-            self.starts[sample.column as usize + 1] += 1;
+    fn missed_by_column(&self) -> Vec<Missed> {
+        let mut next = [0; TILE_CHANNELS + 1];
+        for sample in &self.missed {
+            next[usize::from(sample.column) + 1] += 1;
         }
         for column in 0..TILE_CHANNELS {
-            self.starts[column + 1] += self.starts[column];
+            next[column + 1] += next[column];
         }
-        let mut next = self.starts;
-        self.by_column.clear();
-        self.by_column.resize(self.left_out.len(), LeftOut::default());
-        for &sample in &self.left_out {
-            let place = &mut next[sample.column as usize];
-            self.by_column[*place] = sample;
+        let mut sorted = vec![Missed::default(); self.missed.len()];
+        for &sample in &self.missed {
+            let place = &mut next[usize::from(sample.column)];
+            sorted[*place] = sample;
             *place += 1;
         }
+        sorted
     }
 
-    /// Adds the sums of a run to its maps.
+    /// Adds the sums of a run to the data of its maps.
     pub(super) fn add_to(
         &mut self,
-        maps: &mut [MapTile<'_>],
-        order: &SortedFrames,
+        tiles: &mut [MapTile<'_>],
         run: &Run,
         factors: &[Option<ChannelFactors>],
-        dt: f64,
     ) {
-        let mut block = usize::MAX;
-        for (i, &(column, map)) in run.maps.iter().enumerate() {
-            let Some(factors) = factors[map] else { continue };
-            if let Some(&(_, next)) = run.maps.get(i + 1) {
-                let next = &maps[next];
-                prefetch(next.data);
-                prefetch(next.weight);
-                prefetch(next.exposure);
-                prefetch(next.flag);
-            }
-            if column / BLOCK != block {
-                block = column / BLOCK;
-                self.transpose(block);
-            }
-            let map = &mut maps[map];
-            self.find_exceptions(map, order, column, factors, dt);
-            for (data, sum) in map.data.iter_mut().zip(&self.by_cell[column % BLOCK]) {
-                *data += factors.data * sum;
-            }
-            for (weight, sum) in map.weight.iter_mut().zip(&self.weight) {
-                *weight += factors.weight * sum;
-            }
-            for (exposure, n) in map.exposure.iter_mut().zip(&self.n_frames) {
-                *exposure += dt * n;
-            }
-            for (flag, keep) in map.flag.iter_mut().zip(&self.keep) {
-                *flag &= keep;
-            }
-            for exception in &self.exceptions {
-                map.weight[exception.cell] = exception.weight;
-                map.exposure[exception.cell] = exception.exposure;
-                map.flag[exception.cell] = exception.flag;
-            }
-        }
-    }
-
-    /// Works out what those cells of a map will hold that miss a sample.
-    fn find_exceptions(
-        &mut self,
-        map: &MapTile<'_>,
-        order: &SortedFrames,
-        column: usize,
-        factors: ChannelFactors,
-        dt: f64,
-    ) {
-        self.exceptions.clear();
-        let left_out = &self.by_column[self.starts[column]..self.starts[column + 1]];
-        for missed in left_out.chunk_by(|a, b| a.cell == b.cell) {
-            let cell = missed[0].cell as usize;
-            let n_frames = self.n_frames[cell] as usize;
-            let mut sum = 0.0;
-            let mut missed_places = missed.iter().map(|sample| sample.place as usize).peekable();
-            for place in self.places[cell].clone() {
-                if missed_places.next_if_eq(&place).is_none() {
-                    sum += order.factors[place].weight;
+        for maps in run.maps.chunk_by(|a, b| a.0 / TURNED == b.0 / TURNED) {
+            self.turn(maps[0].0 / TURNED, |cell| {
+                // Meanwhile the maps are asked for, as many numbers for each cell as are turned.
+                if let Some(&(_, map)) = maps.get(cell * TURNED / TILE_CELLS) {
+                    let at = cell * TURNED % TILE_CELLS;
+                    prefetch(tiles[map].data.get(at..at + TURNED).unwrap_or_default());
+                }
+            });
+            for &(column, map) in maps {
+                let Some(factors) = factors[map] else { continue };
+                for (data, sum) in tiles[map].data.iter_mut().zip(&self.by_cell[column % TURNED]) {
+                    *data += factors.data * sum;
                 }
             }
-            let n = (n_frames - missed.len()) as f64;
-            self.exceptions.push(Exception {
-                cell,
-                weight: map.weight[cell] + factors.weight * sum,
-                exposure: map.exposure[cell] + dt * n,
-                flag: if n > 0.0 { map.flag[cell] & !DISCARD } else { map.flag[cell] },
-            });
         }
     }
 
     /// Turns a block of columns around: from one row for each cell to one row for each column.
-    fn transpose(&mut self, block: usize) {
+    fn turn(&mut self, block: usize, mut meanwhile: impl FnMut(usize)) {
         for (cell, sums) in self.data[..self.n_cells].iter().enumerate() {
-            let (blocks, _) = sums.as_chunks::<BLOCK>();
+            meanwhile(cell);
+            let (blocks, _) = sums.as_chunks::<TURNED>();
             for (column, sum) in blocks[block].iter().enumerate() {
                 self.by_cell[column][cell] = *sum;
             }
@@ -286,17 +224,58 @@ impl TileSums {
     }
 }
 
+/// The samples of some columns, frame by frame.
+struct Rows<'a, T, F> {
+    data: ArrayView2<'a, T>,
+    flags: ArrayView2<'a, F>,
+    columns: Range<usize>,
+    /// Copies, where columns do not lie one after the other.
+    data_copy: Vec<T>,
+    flags_copy: Vec<F>,
+}
+
+impl<'a, T: Real, F: Flags> Rows<'a, T, F> {
+    fn new(samples: &Samples<'a, T, F>, run: &Run) -> Self {
+        Self {
+            data: samples.frame_data,
+            flags: samples.sample_flags,
+            columns: run.first..run.first + run.width(),
+            data_copy: Vec::new(),
+            flags_copy: Vec::new(),
+        }
+    }
+
+    /// Data and flags of a frame.
+    fn get(&mut self, frame: usize) -> (&[T], &[F]) {
+        let (data, flags) = (self.data.row(frame), self.flags.row(frame));
+        (
+            contiguous(data, &self.columns, &mut self.data_copy),
+            contiguous(flags, &self.columns, &mut self.flags_copy),
+        )
+    }
+
+    /// The same of a frame that comes later; nothing of columns that do not lie one after the other.
+    fn ahead(&self, frame: usize) -> (&'a [T], &'a [F]) {
+        let data = self.data.index_axis_move(Axis(0), frame).to_slice();
+        let flags = self.flags.index_axis_move(Axis(0), frame).to_slice();
+        (
+            data.map_or(&[], |data| &data[self.columns.clone()]),
+            flags.map_or(&[], |flags| &flags[self.columns.clone()]),
+        )
+    }
+}
+
 /// The elements of a row at `columns`; a copy in `scratch`, if they do not lie one after the other.
 fn contiguous<'a, A: Copy>(
-    row: &'a ArrayView1<'_, A>,
-    columns: Range<usize>,
+    row: ArrayView1<'a, A>,
+    columns: &Range<usize>,
     scratch: &'a mut Vec<A>,
 ) -> &'a [A] {
-    if let Some(row) = row.as_slice() {
-        return &row[columns];
+    if let Some(row) = row.to_slice() {
+        return &row[columns.clone()];
     }
     scratch.clear();
-    scratch.extend(columns.map(|column| row[column]));
+    scratch.extend(columns.clone().map(|column| row[column]));
     scratch
 }
 
@@ -306,46 +285,50 @@ pub(super) fn prefetch_row<A>(row: ArrayView1<'_, A>, columns: Range<usize>) {
     }
 }
 
-/// Adds one frame's samples, times `by`, to the sums of its cell, and names those that are left out.
+/// Adds one frame's samples, times `by`, to the sums of its cell, but for those that are flagged, and asks for the
+/// samples of a `next` frame.
 ///
-/// Most blocks of samples are good. That is found out first, without a branch for each sample, so that the additions
-/// of a good block are made several at a time.
+/// Most blocks of samples have no flag, and are added several at a time. In the others all are added too, and the sums of
+/// the flagged ones are put back to what they were.
 #[inline]
 fn add_row<T: Real, F: Flags>(
     sums: &mut [f64],
-    data: &[T],
-    flags: &[F],
+    (data, flags): (&[T], &[F]),
+    next: (&[T], &[F]),
     exclude: F,
     by: f64,
-    mut left_out: impl FnMut(usize, bool),
+    mut leave_out: impl FnMut(usize),
 ) {
-    let mut add_one_by_one = |first: usize, sums: &mut [f64], data: &[T], flags: &[F]| {
-        for (i, ((sum, &value), &flag)) in sums.iter_mut().zip(data).zip(flags).enumerate() {
-            let value = value.to_f64();
-            let is_flagged = flag.has_any(exclude);
-            if is_flagged || !value.is_finite() {
-                left_out(first + i, is_flagged);
-            } else {
-                *sum += by * value;
-            }
-        }
-    };
     let (sum_blocks, sum_rest) = sums.as_chunks_mut::<BLOCK>();
     let (data_blocks, data_rest) = data.as_chunks::<BLOCK>();
     let (flag_blocks, flag_rest) = flags.as_chunks::<BLOCK>();
-    let n_blocks = sum_blocks.len();
-    for (block, ((sums, data), flags)) in
-        sum_blocks.iter_mut().zip(data_blocks).zip(flag_blocks).enumerate()
-    {
-        let products = data.map(|value| by * value.to_f64());
-        let are_finite = products.iter().fold(true, |all, product| all & product.is_finite());
-        if are_finite && !F::any_of(flags).has_any(exclude) {
-            for (sum, product) in sums.iter_mut().zip(products) {
-                *sum += product;
+    let first_of_rest = sum_blocks.len() * BLOCK;
+    let blocks = sum_blocks.iter_mut().zip(data_blocks).zip(flag_blocks);
+    for (block, ((sums, data), flags)) in blocks.enumerate() {
+        let columns = block * BLOCK..(block + 1) * BLOCK;
+        prefetch(next.0.get(columns.clone()).unwrap_or_default());
+        prefetch(next.1.get(columns.clone()).unwrap_or_default());
+        let before = *sums;
+        for i in 0..BLOCK {
+            sums[i] += by * data[i].to_f64();
+        }
+        if F::any_of(flags).has_any(exclude) {
+            let bit = |i: usize| u32::from(flags[i].has_any(exclude)) << i;
+            let mut flagged = (0..BLOCK).fold(0, |all, i| all | bit(i));
+            while flagged != 0 {
+                let i = flagged.trailing_zeros() as usize;
+                flagged &= flagged - 1;
+                sums[i] = before[i];
+                leave_out(columns.start + i);
             }
-        } else {
-            add_one_by_one(block * BLOCK, sums, data, flags);
         }
     }
-    add_one_by_one(n_blocks * BLOCK, sum_rest, data_rest, flag_rest);
+    let rest = sum_rest.iter_mut().zip(data_rest).zip(flag_rest);
+    for (i, ((sum, value), flag)) in rest.enumerate() {
+        if flag.has_any(exclude) {
+            leave_out(first_of_rest + i);
+        } else {
+            *sum += by * value.to_f64();
+        }
+    }
 }
