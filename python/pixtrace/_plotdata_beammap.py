@@ -35,7 +35,7 @@ _REACH = 1.6  # FWHM from the centre to the edge of a cut-out
 _N_SIDE = 41
 _COARSE = 0.3  # FWHM: cells in which what a fit leaves is shown
 _FAR, _N_RINGS = 2.5, 40  # FWHM to which the profile goes, and its rings
-_MOST_STACKED = 1000
+_MOST_STACKED, _TOGETHER = 1000, 30  # pixels in the mean beam, and how many are looked at in one go
 _LEAST_SMOOTHING = 0.3  # sigma of a kernel [cells]
 _KERNEL = 6.0  # sigma to which a kernel goes
 _LEAST_WEIGHT = 0.02  # of the largest: less is too far from any cell
@@ -278,35 +278,37 @@ def _profile(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return distance from the source, mean and scatter of the cells of all maps in rings."""
     table, block, width = found.table, found.maps.need_block(), _width(found)
-    reach = _FAR * width
-    places = CellPlaces(block)
+    reach, places, stack = _FAR * width, CellPlaces(block), block.stack
+    rows = rows[[int(number) in block.notes for number in table.fixed_index[rows]]]
     sums = np.zeros((4, _N_RINGS))
-    for row in rows:
-        number = int(table.fixed_index[row])
-        if number not in block.notes:
-            continue
-        place = places.near((-float(table.x[row]), -float(table.y[row])), reach)
-        cells = places.part(place)
-        values, weights = _part(block, number, place)
-        distance = np.hypot(cells.x + table.x[row], cells.y + table.y[row])
-        inside = (weights > 0.0) & (distance < reach)
-        ring = np.minimum(distance[inside] * (_N_RINGS / reach), _N_RINGS - 1).astype(np.int64)
-        _, blur = _gaussian(cells, found, int(row))
-        relative = (values[inside] - table.level[row]) / table.amplitude[row] - blur[inside]
-        weight = weights[inside] * table.amplitude[row] ** 2
-        terms = (weight, weight * distance[inside], weight * relative, weight * relative**2)
+    for first in range(0, rows.size, _TOGETHER):
+        some = rows[first : first + _TOGETHER, None, None]
+        at_y, at_x, is_there = places.around(-table.x[some], -table.y[some], reach)
+        cells = places.part((at_y, at_x))
+        row = np.array(block.rows(table.fixed_index[some.ravel()].tolist()))[:, None, None]
+        distance = np.hypot(cells.x + table.x[some], cells.y + table.y[some])
+        inside = is_there & stack.valid_in(row, at_y, at_x) & (distance < reach)
+        _, blur = _gaussian(cells, found, some)
+        relative = ((stack.data[row, at_y, at_x] - table.level[some]) / table.amplitude[some] - blur)[inside]
+        weight = (stack.weight[row, at_y, at_x] * table.amplitude[some] ** 2)[inside]
+        distance = distance[inside]
+        ring = np.minimum(distance * (_N_RINGS / reach), _N_RINGS - 1).astype(np.int64)
+        terms = (weight, weight * distance, weight * relative, weight * relative**2)
         sums += [np.bincount(ring, term, _N_RINGS) for term in terms]
     with np.errstate(invalid="ignore", divide="ignore"):
         radius, mean, square = sums[1:] / sums[0]
-    some = sums[0] > 0.0
-    return radius[some], mean[some], np.sqrt(np.maximum(square - mean**2, 0.0))[some]
+    known = sums[0] > 0.0
+    return radius[known], mean[known], np.sqrt(np.maximum(square - mean**2, 0.0))[known]
 
 
-def _gaussian(cells: CellPlaces, found: BeamMap, row: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the Gaussian of a pixel in its map, of height 1, and what the scatter of samples in cells adds to it."""
+def _gaussian(
+    cells: CellPlaces, found: BeamMap, row: int | npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the Gaussian of pixels in their maps, of height 1, and what the scatter of samples in cells adds to it."""
     table = found.table
-    width = (float(table.fwhm_major[row]), float(table.fwhm_minor[row]))
-    return cells.gaussian((-float(table.x[row]), -float(table.y[row])), width, float(table.angle[row]))
+    return cells.gaussian(
+        (-table.x[row], -table.y[row]), (table.fwhm_major[row], table.fwhm_minor[row]), table.angle[row]
+    )
 
 
 def page_of(found: BeamMap, number: int) -> PixelPage | None:

@@ -138,6 +138,20 @@ def test_the_mean_of_a_gaussian_over_the_samples_of_a_cell() -> None:
     assert n_compared >= 10
 
 
+def test_cells_around_a_place_are_all_that_are_near_and_none_twice() -> None:
+    grid = MapGrid((9, 7), (2.0, 3.0), (2.5, 4.0))
+    places = CellPlaces(MapBlock(grid, pixel_ids=[0]))
+    x, y = np.array([-5.0, 1.0, 9.0, 40.0]), np.array([-12.0, 2.0, 0.4, 0.0])  # corner, middle, edge, far beyond
+    rows, columns, is_there = places.around(x[:, None, None], y[:, None, None], 4.5)
+    for k in range(x.size):
+        wanted = np.hypot(places.x - x[k], places.y - y[k]) < 4.5
+        count = np.zeros(grid.shape, dtype=int)
+        np.add.at(count, np.broadcast_arrays(rows[k], columns[k]), is_there[k].astype(int))
+        assert count.max(initial=0) <= 1
+        assert (count[wanted] == 1).all()
+        assert wanted.any() == (k < 3)
+
+
 def test_the_map_itself_may_be_taken_out() -> None:
     """Option ``source.model``: as good on a Gaussian source, and exactly what the cells under the frames hold."""
     scan, array = simulated(QUIET, {"source.model": "map", "rounds": 4})

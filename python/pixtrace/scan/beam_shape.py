@@ -54,28 +54,6 @@ class CellPlaces:
             (yy - y**2) * size[1] ** 2,
         )
 
-    def near(self, centre: tuple[float, float], reach: float) -> tuple[slice, slice]:
-        """Return the rows and columns of the maps that hold all samples within a distance of a place.
-
-        Parameters
-        ----------
-        centre : (float, float)
-            x and y [arcsec].
-        reach : float
-            The distance [arcsec].
-
-        Returns
-        -------
-        (slice, slice)
-            Rows and columns; empty where the place is far from the maps.
-        """
-        sides = []
-        for middle, size, reference, n in zip(centre, self._size, self._reference, self.x.shape[::-1], strict=True):
-            # A sample lies at most half a cell from the middle of its cell.
-            first, last = (int(np.rint((middle + end) / size + reference)) for end in (-reach, reach))
-            sides.append(slice(min(max(first - 1, 0), n), min(max(last + 2, 0), n)))
-        return sides[1], sides[0]
-
     def around(
         self, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], reach: float
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
@@ -107,7 +85,7 @@ class CellPlaces:
         (columns, on_x), (rows, on_y) = ends
         return rows, columns, on_x & on_y
 
-    def part(self, place: tuple[slice, slice] | tuple[npt.NDArray[np.int64], ...]) -> CellPlaces:
+    def part(self, place: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]) -> CellPlaces:
         """Return the places of some cells."""
         other = copying.copy(self)
         other.x, other.y = self.x[place], self.y[place]
