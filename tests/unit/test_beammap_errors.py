@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pixtrace.scan import Reduction
-from pixtrace.scan.refinement import error_scales
+from pixtrace.scan import FitFlag, PixelFits, Reduction
+from pixtrace.scan.refinement import error_scales, refine_fits
+from pixtrace.scan.rounds import run_rounds
 from pixtrace.simulate import ScanNoise
 from tests.beammaps import QUIET, errors, simulated, with_source
 
@@ -47,3 +48,16 @@ def test_errors_are_scaled_by_the_mean_of_many_pixels() -> None:
 def test_nothing_is_scaled_where_nothing_is_known() -> None:
     assert (error_scales(np.full((3, 7), np.nan)) == 1.0).all()
     assert error_scales(np.zeros((0, 7))).shape == (0, 7)
+
+
+def test_beams_stay_as_round_as_they_were_where_it_is_a_near_thing() -> None:
+    scan, _ = simulated(QUIET, {"rounds": 1, "pointing.round": 1.0})
+    state, parts = run_rounds(Reduction(scans=[scan]))
+    fits, is_round = state.fits[0], int(FitFlag.ROUND)
+
+    def n_round(before: PixelFits | None) -> int:
+        return int(((refine_fits(parts[0].blocks(), fits, before).flag & is_round) != 0).sum())
+
+    round_ones, ellipses = (n_round(replace(fits, flag=flag)) for flag in (fits.flag | is_round, fits.flag & ~is_round))
+    assert ellipses < n_round(None) < round_ones
+    assert n_round(replace(fits, flag=np.full_like(fits.flag, int(FitFlag.NO_DATA)))) == n_round(None)
