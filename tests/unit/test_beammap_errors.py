@@ -10,6 +10,7 @@ from pixtrace.scan.refinement import error_scales, refine_fits
 from pixtrace.scan.rounds import run_rounds
 from pixtrace.simulate import ScanNoise
 from tests.beammaps import QUIET, errors, simulated, with_source
+from tests.parity.beammap_truth import array_scan, compare
 
 SKY = ScanNoise(white=12.0, knee=1.0, sky=10.0, group=2.0, glitch_rate=0.02, glitch_size=30.0)
 
@@ -30,6 +31,16 @@ def test_pulls_of_an_array_with_twelve_pixels_in_a_column(noise: ScanNoise) -> N
     assert 0.85 < pulls.std() < 1.15
     assert 0.85 < 1.4826 * np.median(np.abs(pulls)) < 1.15
     assert 0.8 < ((coupling - 1.0) * table.coupling / table.coupling_error).std() < 1.2
+
+
+def test_an_array_with_drifts_and_sky_of_ten_times_the_noise() -> None:
+    """What ``python -m tests.parity.beammap_truth arrays`` does with 1024 pixels."""
+    found = compare(array_scan(12, 6))
+    assert found.n_recovered == found.n_good
+    assert found.n_wrong == 0
+    assert 0.85 < found.pulls[0] < 1.15
+    assert abs(found.gain_bias) < 0.005
+    assert found.steps.max() < 0.1
 
 
 def test_errors_are_scaled_by_the_mean_of_many_pixels() -> None:
