@@ -1,7 +1,8 @@
 """Small simulated scans for tests of beam maps, and how far results are from the truth."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,4 +41,27 @@ def errors(found: BeamMap, array: DetectorArray) -> tuple[np.ndarray, np.ndarray
     return position - np.median(position, axis=1, keepdims=True), coupling / np.median(coupling)
 
 
-__all__ = ["QUIET", "ScanSource", "errors", "simulated", "with_source"]
+@dataclass(frozen=True, kw_only=True)
+class Lobes(ScanSource):
+    """A Gaussian with a ring of three per cent about it, and a pedestal of one per cent."""
+
+    @property
+    def reach(self) -> float:
+        return 6.0 * self.fwhm
+
+    def profile(self, radius: Any) -> Any:
+        r = np.asarray(radius, dtype=np.float64) / self.fwhm
+
+        def shape(r: Any) -> Any:
+            core, wide = (np.exp(-4.0 * math.log(2.0) * (r / width) ** 2) for width in (1.0, 3.0))
+            return core + 0.03 * np.exp(-0.5 * ((r - 1.6) / 0.25) ** 2) + 0.01 * wide
+
+        return shape(r) / shape(0.0)
+
+    def signal(self, x: Any, y: Any) -> Any:
+        radius = np.sqrt(np.arange(8001.0)) * self.reach / math.sqrt(8000.0)
+        square = np.minimum((x * x + y * y) * np.float32(8000.0 / self.reach**2), np.float32(8000.0))
+        return np.interp(square, np.arange(8001.0), self.amplitude * self.profile(radius)).astype(np.float32)
+
+
+__all__ = ["QUIET", "Lobes", "ScanSource", "errors", "simulated", "with_source"]

@@ -10,6 +10,7 @@ from pixtrace.scan import BeamMap, ChannelFlag, FitFlag, MapGrid, Reduction
 from pixtrace.scan.unseen import would_have_seen, would_look_past
 from pixtrace.simulate import ScanNoise, ScanParams
 from tests.beammaps import QUIET, simulated, with_source
+from tests.parity.beammap_truth import array_scan
 from tests.unit.test_beammap_loop import some_fits
 
 KINDS: dict[str, Any] = {f"{reason}_fraction": 0.08 for reason in ("dead", "blind", "noisy", "oscillating")}
@@ -50,6 +51,13 @@ def test_every_kind_has_its_reason(sky: str) -> None:
     assert not np.isfinite(found.table.x[~array.is_good]).any()
     noisy = array.reason == "noisy"
     np.testing.assert_allclose(found.table.extra["noise"].values[noisy], 30.0 * 12.0, rtol=0.3)
+
+
+def test_drifts_as_strong_as_the_sky_make_nobody_blind() -> None:
+    # Gains to the sky then scatter by far more than white noise would make them.
+    scan, array = simulated(array_scan(16, 4), {"rounds": 2})
+    found = Reduction(scans=[scan]).reduce()
+    np.testing.assert_array_equal(found.is_good, array.is_good)
 
 
 def with_channels(changes: dict[int, Any]) -> BeamMap:

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pixtrace.scan import Reduction
-from pixtrace.scan.refinement import error_scales
+from pixtrace.scan import FitFlag, PixelFits, Reduction
+from pixtrace.scan.refinement import error_scales, refine_fits
+from pixtrace.scan.rounds import run_rounds
 from pixtrace.simulate import ScanNoise
 from tests.beammaps import QUIET, errors, simulated, with_source
+from tests.parity.beammap_truth import array_scan, compare
 
 SKY = ScanNoise(white=12.0, knee=1.0, sky=10.0, group=2.0, glitch_rate=0.02, glitch_size=30.0)
 
@@ -31,6 +33,16 @@ def test_pulls_of_an_array_with_twelve_pixels_in_a_column(noise: ScanNoise) -> N
     assert 0.8 < ((coupling - 1.0) * table.coupling / table.coupling_error).std() < 1.2
 
 
+def test_an_array_with_drifts_and_sky_of_ten_times_the_noise() -> None:
+    """What ``python -m tests.parity.beammap_truth arrays`` does with 1024 pixels."""
+    found = compare(array_scan(12, 6))
+    assert found.n_recovered == found.n_good
+    assert found.n_wrong == 0
+    assert 0.85 < found.pulls[0] < 1.15
+    assert abs(found.gain_bias) < 0.005
+    assert found.steps.max() < 0.1
+
+
 def test_errors_are_scaled_by_the_mean_of_many_pixels() -> None:
     rng = np.random.default_rng(4)
     scatter = 1.5 * rng.chisquare(25, (400, 7)) / 25.0
@@ -47,3 +59,16 @@ def test_errors_are_scaled_by_the_mean_of_many_pixels() -> None:
 def test_nothing_is_scaled_where_nothing_is_known() -> None:
     assert (error_scales(np.full((3, 7), np.nan)) == 1.0).all()
     assert error_scales(np.zeros((0, 7))).shape == (0, 7)
+
+
+def test_beams_stay_as_round_as_they_were_where_it_is_a_near_thing() -> None:
+    scan, _ = simulated(QUIET, {"rounds": 1, "pointing.round": 1.0})
+    state, parts = run_rounds(Reduction(scans=[scan]))
+    fits, is_round = state.fits[0], int(FitFlag.ROUND)
+
+    def n_round(before: PixelFits | None) -> int:
+        return int(((refine_fits(parts[0].blocks(), fits, before).flag & is_round) != 0).sum())
+
+    round_ones, ellipses = (n_round(replace(fits, flag=flag)) for flag in (fits.flag | is_round, fits.flag & ~is_round))
+    assert ellipses < n_round(None) < round_ones
+    assert n_round(replace(fits, flag=np.full_like(fits.flag, int(FitFlag.NO_DATA)))) == n_round(None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy as copying
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from pixtrace.scan.block import MapBlock
     from pixtrace.scan.fits import PixelFits
 
-__all__ = ["CellPlaces", "Stamps", "cut_stamps", "misfit"]
+__all__ = ["CellPlaces", "misfit"]
 
 _Number = float | np.float64 | npt.NDArray[np.float64]
 _PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
@@ -178,97 +177,3 @@ def _ring_sums(
     weight = (stack.weight[row, at_y, at_x] * peak**2 * value)[inside]
     terms = (weight * rest, weight * value[inside])
     return np.array([np.bincount(ring, term, _N_RINGS) for term in terms], dtype=np.float64)
-
-
-@dataclass(frozen=True, eq=False)
-class Stamps:
-    """The sources in the maps of all pixels, cut out cell by cell.
-
-    Attributes
-    ----------
-    values : ndarray of float32, shape (n, n_y, n_x)
-        Maps less their levels, 0 beyond the source and in cells without data; in the order of the fits.
-    corner : ndarray of int64, shape (2, n)
-        Cell (x, y) of the map that is the first of each stamp.
-    resolution, reference_index : tuple of float
-        Of the maps, x and y [arcsec, cells].
-    """
-
-    values: npt.NDArray[np.float32]
-    corner: npt.NDArray[np.int64]
-    resolution: tuple[float, float]
-    reference_index: tuple[float, float]
-
-    def select(self, rows: npt.NDArray[np.int64]) -> Stamps:
-        """Return some of them."""
-        return Stamps(self.values[rows], self.corner[:, rows], self.resolution, self.reference_index)
-
-    def moved(self, step: npt.NDArray[np.float64]) -> Stamps:
-        """Return the same sources, all of them moved by x and y [arcsec]."""
-        x, y = (index - by / size for index, by, size in zip(self.reference_index, step, self.resolution, strict=True))
-        return Stamps(self.values, self.corner, self.resolution, (float(x), float(y)))
-
-    def at(self, offset: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-        """Return what is in the cells under some frames.
-
-        Parameters
-        ----------
-        offset : ndarray of float64, shape (2, n_frames)
-            Where the boresight looks, on the focal plane [arcsec]; not finite: nowhere.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_frames, n)
-            Values, 0 beyond the stamps.
-        """
-        n, n_y, n_x = self.values.shape
-        size, reference = np.array(self.resolution)[:, None], np.array(self.reference_index)[:, None]
-        known = np.isfinite(offset).all(axis=0)
-        cell = np.where(known, np.rint(np.where(known, offset, 0.0) / size + reference), -(2**31)).astype(np.int64)
-        x, y = (cell[axis, :, None] - self.corner[axis] for axis in range(2))
-        inside = (x >= 0) & (x < n_x) & (y >= 0) & (y < n_y)
-        frame, pixel = np.nonzero(inside)
-        result = np.zeros((offset.shape[1], n), dtype=np.float32)
-        result[frame, pixel] = self.values[pixel, y[frame, pixel], x[frame, pixel]]
-        return result
-
-
-def cut_stamps(block: MapBlock, fits: PixelFits, reach: float) -> Stamps:
-    """Cut the sources out of maps.
-
-    Parameters
-    ----------
-    block : MapBlock
-        The maps, which hold means.
-    fits : PixelFits
-        What was fitted to them.
-    reach : float
-        How far the source goes [FWHM].
-
-    Returns
-    -------
-    Stamps
-        Zeros for pixels in which no source was found.
-    """
-    found = np.flatnonzero(fits.is_found)
-    size, reference = np.array(block.grid.resolution), np.array(block.grid.reference_index)
-    widest = float(np.max(fits.fwhm_major[found], initial=0.0))
-    half = np.ceil(reach * widest / size).astype(np.int64)
-    values = np.zeros((len(fits), 2 * int(half[1]) + 1, 2 * int(half[0]) + 1), dtype=np.float32)
-    corner = np.zeros((2, len(fits)), dtype=np.int64)
-    n_y, n_x = block.grid.shape
-    for k in found:
-        middle = np.rint(np.array([fits.x[k], fits.y[k]]) / size + reference).astype(np.int64)
-        corner[:, k] = first = middle - half
-        x, y = (first[axis] + np.arange(values.shape[2 - axis]) for axis in range(2))
-        on_x, on_y = (x >= 0) & (x < n_x), (y >= 0) & (y < n_y)
-        place = np.ix_(y[on_y], x[on_x])
-        row, stack = block.row(int(fits.fixed_index[k])), block.stack
-        distance = np.hypot((x - reference[0]) * size[0] - fits.x[k], (y[:, None] - reference[1]) * size[1] - fits.y[k])
-        near = distance < reach * math.sqrt(float(fits.fwhm_major[k] * fits.fwhm_minor[k]))
-        values[k][np.ix_(on_y, on_x)] = np.where(
-            stack.valid_in(row, *place) & near[np.ix_(on_y, on_x)],
-            stack.data[row][place] - fits.level[k],
-            0.0,
-        )
-    return Stamps(values, corner, block.grid.resolution, block.grid.reference_index)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from pixtrace.scan.beam_shape import Stamps
     from pixtrace.scan.cleaning import CleaningParams
     from pixtrace.scan.fits import PixelFits
     from pixtrace.scan.frames import Frames
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from pixtrace.scan.pixel_map import PixelMap
     from pixtrace.scan.products import Scratch
     from pixtrace.scan.scan import Scan
+    from pixtrace.scan.stamps import Stamps
 
 __all__ = ["Part", "fitted_into_memory", "make_parts"]
 

@@ -11,6 +11,7 @@ import numpy as np
 from pixtrace.scan import access
 from pixtrace.scan._units import plain
 from pixtrace.scan.configuration import setting
+from pixtrace.scan.flags import FitFlag
 from pixtrace.scan.gaussian_fits import PARAMETERS
 from pixtrace.scan.timestream_fit import fit_timestreams
 
@@ -29,6 +30,9 @@ _X, _Y, _AMPLITUDE, _MAJOR, _MINOR, _ANGLE, _LEVEL = range(7)
 #: The errors of fits in the order of the parameters.
 _ERRORS = ("x_error", "y_error", "peak_error", "fwhm_major_error", "fwhm_minor_error", "angle_error", "level_error")
 _MAD = 1.4826
+#: A beam stays round, or an ellipse, as it was in the round before, unless the option ``pointing.round`` is passed by
+#: so much: what is taken out before cleaning has its shape, and would else swing to and fro with it.
+_FAITHFUL = 0.5
 _FAR = 4.0  # robust standard deviations from the median: such a pixel is no part of the mean
 _APART = 10.0  # and such a one is not like the others at all
 
@@ -36,6 +40,7 @@ _APART = 10.0  # and such a one is not like the others at all
 def refine_fits(
     integrations: Iterable[Integration],
     fits: PixelFits,
+    before: PixelFits | None = None,
     *,
     n_threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -52,6 +57,8 @@ def refine_fits(
         channels.
     fits : PixelFits
         Fits of the maps of these frames.
+    before : PixelFits, optional
+        What was found in the round before: beams stay as round as they were where it is a near thing.
     n_threads : int, optional
         Threads.
     progress : callable, optional
@@ -71,10 +78,12 @@ def refine_fits(
 
     for integration in integrations:
         columns = integration.channels.find_fixed_indices(fits.fixed_index)
-        some = np.flatnonzero(fits.is_found & (columns >= 0))
-        if some.size:
-            fits = _refine(integration, fits, scatter, (some, columns[some]), (n_threads, tell))
-        n_done += some.size
+        limits = _round_limits(fits, before, integration)
+        for limit in np.unique(limits):
+            some = np.flatnonzero(fits.is_found & (columns >= 0) & (limits == limit))
+            if some.size:
+                fits = _refine(integration, fits, scatter, (some, columns[some]), float(limit), (n_threads, tell))
+            n_done += some.size
     scales = error_scales(scatter).T
     refined = np.isfinite(scatter).any(axis=1)
     changed = {
@@ -116,11 +125,26 @@ def error_scales(scatter: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return scales
 
 
+def _round_limits(fits: PixelFits, before: PixelFits | None, integration: Integration) -> npt.NDArray[np.float64]:
+    """Return by how many of their errors ellipses must differ from round ones, for each pixel."""
+    usual = float(setting(integration.configuration, "pointing.round") or 0.0)
+    limits = np.full(len(fits), usual)
+    if before is None or len(before) == 0 or usual == 0.0:
+        return limits
+    place = {int(pixel): i for i, pixel in enumerate(before.fixed_index)}
+    at = np.array([place.get(int(pixel), -1) for pixel in fits.fixed_index], dtype=np.int64)
+    known = (at >= 0) & before.is_found[at]
+    was_round = (before.flag[at] & int(FitFlag.ROUND)) != 0
+    limits[known] += np.where(was_round[known], _FAITHFUL, -min(_FAITHFUL, 0.5 * usual))
+    return limits
+
+
 def _refine(
     integration: Integration,
     fits: PixelFits,
     scatter: npt.NDArray[np.float64],
     places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+    round_limit: float,
     running: tuple[int | None, Callable[[int, int], None]],
 ) -> PixelFits:
     """Refine fits to channels of an integration, at some places in either, and set what residuals say of the errors."""
@@ -142,7 +166,7 @@ def _refine(
         np.column_stack([column[some] for column in values]),
         sign=str(setting(integration.configuration, "source.sign")),
         significance=float(setting(integration.configuration, "pointing.significance") or 0.0),
-        round_significance=float(setting(integration.configuration, "pointing.round") or 0.0),
+        round_significance=round_limit,
         n_threads=n_threads,
         progress=progress,
     )

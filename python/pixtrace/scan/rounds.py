@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pixtrace.exceptions import DataError
-from pixtrace.scan.beam_shape import cut_stamps, misfit
+from pixtrace.scan.beam_shape import misfit
 from pixtrace.scan.combination import pointing_between, without_strangers
 from pixtrace.scan.configuration import setting
 from pixtrace.scan.disc import fitted_width
@@ -18,6 +18,7 @@ from pixtrace.scan.fits import PixelFits
 from pixtrace.scan.flags import ChannelFlag, FitFlag
 from pixtrace.scan.parts import Part, fitted_into_memory, make_parts
 from pixtrace.scan.refinement import refine_fits
+from pixtrace.scan.stamps import cut_stamps
 
 if TYPE_CHECKING:
     import os
@@ -255,10 +256,12 @@ def _round(
         own.process()
         fits = without_strangers(own.fit_pixels(), expected)
         if bool(setting(model.configuration, "rounds.timestream")):
-            fits = without_strangers(refine_fits(part.blocks(), fits, n_threads=n_threads, progress=tell), expected)
+            refined = refine_fits(part.blocks(), fits, known, n_threads=n_threads, progress=tell)
+            fits = without_strangers(refined, expected)
         found.append(fits)
         misfits.append(misfit(own.need_block(), fits))
         if setting(model.configuration, "source.model") == "map":
+            # Not farther than nothing is learned from: what was learned wrongly there would stay in the maps.
             part.stamps = cut_stamps(own.need_block(), fits, float(setting(model.configuration, "rounds.blank")))
     if not alone:
         model.process()

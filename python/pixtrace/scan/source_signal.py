@@ -2,7 +2,7 @@
 
 A pixel map subtracted from the signals of its own pixel takes the noise in the map with it, and the steps between its
 cells. The Gaussian that was fitted to it has neither; what it leaves near the source is marked, so that nothing is
-learned about drifts from there. `MapSignal` is the map itself; docs/beammap.md compares both.
+learned about drifts from there. `MapSignal` adds what the map clearly shows beyond it; docs/beammap.md compares both.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pixtrace._arrays import FloatArray
-    from pixtrace.scan.beam_shape import Stamps
     from pixtrace.scan.fits import PixelFits
+    from pixtrace.scan.stamps import Stamps
 
 __all__ = ["MapSignal", "SourceSignal"]
 
@@ -153,14 +153,14 @@ class SourceSignal:
 
 
 class MapSignal(SourceSignal):
-    """What some channels saw of a source, with the map of each pixel itself instead of the Gaussian.
+    """What some channels saw of a source: near it as the map of each pixel has it, beyond the wings of the Gaussian.
 
     Parameters
     ----------
     fits, fixed_index, offset, frame_gain, source_gain : object
         As for `SourceSignal`; the Gaussians say which samples are on the source.
     stamps : Stamps
-        The sources in the maps, in the order of `fits`.
+        What the maps show beyond the Gaussians, in the order of `fits`.
     """
 
     def __init__(
@@ -176,9 +176,10 @@ class MapSignal(SourceSignal):
         self._stamps = stamps.select(self._chosen)
 
     def _signal(self, rows: slice, square: npt.NDArray[np.float32], sign: float) -> npt.NDArray[np.float32]:
-        del square
+        signal = super()._signal(rows, square, sign)
         gain = np.where(np.isfinite(self._frame_gain[rows]), self._frame_gain[rows], 0.0)
-        signal = self._stamps.at(self._offset[:, rows])
-        signal *= self._source_gain.astype(np.float32)
-        signal *= (sign * gain[:, None]).astype(np.float32)
+        beyond = self._stamps.at(self._offset[:, rows])
+        beyond *= self._source_gain.astype(np.float32)
+        beyond *= (sign * gain[:, None]).astype(np.float32)
+        signal += beyond
         return signal

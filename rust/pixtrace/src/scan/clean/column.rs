@@ -44,6 +44,30 @@ impl Column {
     }
 }
 
+/// The samples of a channel that exist, but for known glitches and jumps.
+#[derive(Debug, Default)]
+pub(super) struct Present {
+    /// Which samples of the column they are.
+    pub(super) index: Vec<usize>,
+    pub(super) value: Vec<f64>,
+    pub(super) is_blank: Vec<bool>,
+}
+
+impl Present {
+    pub(super) fn collect(&mut self, column: &Column) {
+        self.index.clear();
+        self.value.clear();
+        self.is_blank.clear();
+        for (i, (&x, &state)) in column.x.iter().zip(&column.state).enumerate() {
+            if matches!(state, State::Used | State::Blank) {
+                self.index.push(i);
+                self.value.push(x);
+                self.is_blank.push(state == State::Blank);
+            }
+        }
+    }
+}
+
 /// Masks of the flags in the type of the flags.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Masks<F> {
@@ -137,7 +161,7 @@ pub(super) fn store<T: Real, F: Flags>(
 /// As many numbers as a robust scale is taken from: it is then good to three per cent.
 const SCALE_SAMPLES: usize = 2048;
 /// Standard deviation of a Gaussian over its median absolute deviation.
-const MAD: f64 = 1.482_602_218_505_602;
+pub(super) const MAD: f64 = 1.482_602_218_505_602;
 /// Standard deviation of a Gaussian over its mean absolute deviation.
 const MEAN_DEVIATION: f64 = 1.253_314_137_315_500_3;
 

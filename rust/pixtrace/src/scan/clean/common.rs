@@ -4,6 +4,7 @@ use ndarray::{ArrayView1, Axis};
 use rayon::prelude::*;
 
 use super::CleaningParams;
+use super::column::MAD;
 use super::modes::{self, Gain, Lane, Member, Sums};
 use super::run::{Channel, TILE, Work};
 use super::slow::Slow;
@@ -16,8 +17,10 @@ use crate::scan::Flags;
 const FRAMES: usize = 64;
 /// Samples beyond this many robust standard deviations say nothing about the gain of a channel.
 const CLIP: f64 = 5.0;
-/// A gain is known to be too small only if it is so by this many of its errors.
+/// A gain is known to be too small only if it is so by this many of its errors,
 const SURELY_BLIND: f64 = 5.0;
+/// and by this many standard deviations of all gains: noise that is slow as the common signal scatters them beyond errors.
+const UNLIKE_OTHERS: f64 = 4.0;
 /// The spread of the noise, about its median, of channels that common signals are taken from.
 const MEMBERS: [f64; 2] = [0.2, 4.0];
 
@@ -116,6 +119,14 @@ impl Mode {
                 Some((Gain { error, ..fast }, of_drifts[c]?))
             });
             let excess = modes::excess(both);
+            let spread_of = |gain: &dyn Fn(usize) -> Option<Gain>| {
+                let values = members.iter().filter_map(|member| gain(member.channel));
+                let mut apart: Vec<f64> =
+                    values.map(|gain| (gain.value.abs() - typical).abs()).collect();
+                MAD * median(&mut apart)
+            };
+            let fast_spread = spread_of(&|c| found[c].map(|gain| gain.of_part(part)));
+            let slow_spread = spread_of(&|c| of_drifts[c]);
             for (c, channel) in channels.iter_mut().enumerate() {
                 let (Some(gain), true) = (found[c], self.group[c] == Some(group)) else { continue };
                 let (fast, slow) = (gain.of_part(part), of_drifts[c].map(|gain| gain.with(excess)));
@@ -123,12 +134,14 @@ impl Mode {
                 new_gains[c] = modes::settle(fast, slow, expected, typical);
                 is_found[c] = true;
                 if self.number == 0 {
-                    let is_missing = |gain: Gain| {
+                    let is_missing = |gain: Gain, spread: f64| {
                         let missing = typical - gain.value.abs();
                         gain.value.abs() < params.blind_limit * typical
                             && missing > SURELY_BLIND * gain.error
+                            && missing > UNLIKE_OTHERS * spread
                     };
-                    channel.is_blind = is_missing(fast) || slow.is_some_and(is_missing);
+                    channel.is_blind = is_missing(fast, fast_spread)
+                        || slow.is_some_and(|slow| is_missing(slow, slow_spread));
                 }
             }
         }

@@ -9,7 +9,6 @@ pub(super) struct Timeline {
     /// Number of the corner before, and the way to the next one, from 0 to 1.
     pub(super) place: Vec<(usize, f64)>,
     pub(super) n_corners: usize,
-    pub(super) frames_between: f64,
 }
 
 /// Numbers of the empty stretches next to the corners, in units of samples: so weakly is the line held straight there.
@@ -21,7 +20,7 @@ impl Timeline {
     /// Corners about `n_between` frames apart; they divide the time from the first to the last frame evenly.
     pub(super) fn new(frames: &[usize], n_between: f64) -> Self {
         let (Some(&first), Some(&last)) = (frames.first(), frames.last()) else {
-            return Self { place: Vec::new(), n_corners: 2, frames_between: 1.0 };
+            return Self { place: Vec::new(), n_corners: 2 };
         };
         let span = (last - first).max(1) as f64;
         // As many as there are frames at most.
@@ -33,13 +32,13 @@ impl Timeline {
             (corner, at - corner as f64)
         };
         let place = frames.iter().map(place).collect();
-        Self { place, n_corners: n_pieces + 1, frames_between: 1.0 / per_frame }
+        Self { place, n_corners: n_pieces + 1 }
     }
 
     /// Corners at a frame, whole or not, and at all multiples of a spacing before and behind it.
     pub(super) fn with_corners(frames: &[usize], corner: f64, spacing: f64) -> Self {
         let (Some(&first), Some(&last)) = (frames.first(), frames.last()) else {
-            return Self { place: Vec::new(), n_corners: 2, frames_between: spacing };
+            return Self { place: Vec::new(), n_corners: 2 };
         };
         let at = |frame: usize| (frame as f64 - corner) / spacing;
         let start = at(first).floor();
@@ -50,7 +49,7 @@ impl Timeline {
             (corner, at - corner as f64)
         };
         let place = frames.iter().map(place).collect();
-        Self { place, n_corners: n_pieces + 1, frames_between: spacing }
+        Self { place, n_corners: n_pieces + 1 }
     }
 
     /// The line through some corners at a valid frame, by its number among them.
@@ -189,7 +188,8 @@ mod tests {
         let whole = Timeline::new(&frames, 52.0);
         let start = 250;
         let part: Vec<usize> = (0..400).collect();
-        let part = Timeline::with_corners(&part, -(start as f64), whole.frames_between);
+        let spacing = 1000.0 / (whole.n_corners - 1) as f64;
+        let part = Timeline::with_corners(&part, -(start as f64), spacing);
         let (first, _) = whole.place[start];
         for (i, &(corner, t)) in part.place.iter().enumerate() {
             let (k, s) = whole.place[start + i];

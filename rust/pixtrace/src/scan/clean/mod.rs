@@ -14,7 +14,8 @@
 mod column;
 mod common;
 mod drift;
-mod events;
+mod glitches;
+mod jumps;
 mod line;
 mod modes;
 mod noise;

@@ -7,7 +7,7 @@ use super::column::{self, Column, Masks, State, scale};
 use super::common::Mode;
 use super::drift::Timeline;
 use super::slow::Slow;
-use super::{CleanInput, Cleaned, CleaningParams, events, line, noise, verdict};
+use super::{CleanInput, Cleaned, CleaningParams, glitches, jumps, line, noise, verdict};
 use crate::numeric::Real;
 use crate::scan::Flags;
 use crate::scan::samples::{check_length, check_shape};
@@ -164,7 +164,8 @@ fn check<T: Real, F: Flags>(input: &CleanInput<'_, T, F>) -> Result<(), Error> {
 struct Space {
     columns: Vec<Column>,
     buffer: Vec<f64>,
-    events: events::Workspace,
+    jumps: jumps::Workspace,
+    glitches: glitches::Workspace,
     noise: noise::Workspace,
     line: line::Workspace,
 }
@@ -244,14 +245,8 @@ fn close_look(
     measure(column, channel, n_used, space);
     if let Some(level) = params.jump_level {
         let drift = (timeline, channel.corners.as_slice());
-        let n = events::remove_jumps(
-            column,
-            drift,
-            channel.sigma,
-            level,
-            source_frames,
-            &mut space.events,
-        );
+        let sigma = channel.sigma;
+        let n = jumps::remove(column, drift, sigma, level, source_frames, &mut space.jumps);
         channel.n_jumps += n;
         if n > 0 {
             let change = timeline.medians(column, &mut space.buffer);
@@ -262,7 +257,7 @@ fn close_look(
     channel.scale = scale(column.used(), n_used, &mut space.buffer);
     if let Some(level) = params.despike_level {
         let sigma = channel.sigma.max(channel.scale);
-        channel.n_spikes = events::find_spikes(column, sigma, level, &mut space.events);
+        channel.n_spikes = glitches::find_spikes(column, sigma, level, &mut space.glitches);
         if channel.n_spikes > 0 {
             remove_drift(column, channel, timeline);
         }
