@@ -1,11 +1,14 @@
 //! Which exposures share the profile of a region.
 
-use super::super::robust::choose::{Choice, LEAST_SCORE, choose};
+use super::super::robust::choose::{Choice, choose};
 use super::super::robust::look::{first_look, intervals_of};
 use super::super::robust::region::Weighted;
 use super::fit::JointParams;
 use super::offsets::Shared;
 
+/// Scores are in units of the variance of the data. Between lower ones, of data with far less noise than their errors,
+/// there is nothing to choose.
+const LEAST_SCORE: f64 = 0.5;
 /// Beyond the tolerance, so many times what the mean of as many squares goes up and down by chance.
 const BY_CHANCE: f64 = 2.0;
 

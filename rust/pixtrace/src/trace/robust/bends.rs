@@ -63,12 +63,21 @@ pub(crate) fn expect(looks: &[Vec<Look>], is_mean_known: bool, independent: f64)
         .collect()
 }
 
-/// Mean square of the bends, less what the noise adds to it.
+/// Mean square of the bends, less what the noise adds to it. Looks that know little, as those into gaps, count little.
 fn square(looks: &[Look]) -> f64 {
-    let n = looks.len() as f64;
-    let square = looks.iter().map(|look| look.bend * look.bend).sum::<f64>() / n;
-    let noise = looks.iter().map(|look| look.variance).sum::<f64>() / n;
-    (square - noise).max(LEAST_BEND * noise)
+    let (mut scatter, mut noise) = (0.0, 0.0);
+    for _ in 0..N_ROUNDS {
+        let (mut above, mut of_noise, mut below) = (0.0, 0.0, 0.0);
+        for look in looks {
+            let w = (look.variance + scatter).powi(-2);
+            above += w * (look.bend * look.bend - look.variance);
+            of_noise += w * look.variance;
+            below += w;
+        }
+        scatter = f64::max(above / below, 0.0);
+        noise = of_noise / below;
+    }
+    scatter.max(LEAST_BEND * noise)
 }
 
 /// A line through the bends, and the mean square of what they are off it, with the variance of the line itself.
@@ -136,6 +145,16 @@ mod tests {
     fn what_scatters_is_expected_to() {
         let found = expect(&[looks(0.05, 0.001)], true, 0.25)[0];
         assert!((1.0 / found.weight - 0.051_f64.powi(2)).abs() < 0.3 * 0.05_f64.powi(2));
+    }
+
+    #[test]
+    fn gaps_do_not_hide_that_nothing_bends() {
+        let mut of_one = looks(0.0, 0.01);
+        for look in &mut of_one {
+            look.bend -= 0.3 + 1e-4 * (look.column - 472.0);
+        }
+        let variance = 1.0 / expect(&[of_one], false, 0.25)[0].weight;
+        assert!(variance < 0.1 * 1e-4, "{variance}");
     }
 
     #[test]

@@ -17,9 +17,9 @@ const BETWEEN: [f64; 4] = [0.0, 0.25, 0.5, 0.75];
 /// Of choices whose scores differ by no more than this factor the one with the widest window is taken: scores are
 /// dominated by the few pixels of a bright core, and all the others have less noise in a wide window.
 const AS_GOOD: f64 = 1.03;
-/// Scores are in units of the variance of the data. Data with far less noise than their errors have lower ones, between
-/// which there is nothing to choose.
-pub(crate) const LEAST_SCORE: f64 = 0.5;
+/// Scores are in units of the variance of the data: what is noise makes one. Data with far less noise than their errors have
+/// lower ones, between which there is no more to choose than if the noise were there.
+const LEAST_SCORE: f64 = 1.0;
 /// Where it is known how the profile bends, more knots cost little noise; what fewer knots do not follow *between* the
 /// pixels, no pixel shows. Of two numbers of knots that are as good, and differ by no more than this, take the larger.
 const FINER: f64 = 1.4;

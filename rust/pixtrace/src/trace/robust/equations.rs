@@ -8,8 +8,9 @@ use crate::numeric::bspline::ORDER;
 use crate::numeric::normal::{Band, NormalEquations, add_outer, basis_at, multiply, uniform_knots};
 
 /// Weight of the second differences of the coefficients, relative to the typical information on a coefficient: enough
-/// to bridge gaps, too little to be seen elsewhere.
-const SMOOTHNESS: f64 = 1e-4;
+/// to bridge gaps before it is known how the profile bends, too little to be seen elsewhere, also in the core of a bright
+/// source, on which there is less information than on the background.
+const SMOOTHNESS: f64 = 1e-6;
 
 /// Of so many windows without a common column the mean is known: what a window then learns of itself through the mean is
 /// little.

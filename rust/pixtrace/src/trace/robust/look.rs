@@ -1,5 +1,6 @@
 //! A first look at a region: the total flux of every column, and which pixels are outliers.
 
+use super::alike::count_alike;
 use super::equations::{Equations, all_columns, common_length};
 use super::region::Weighted;
 
@@ -27,6 +28,7 @@ pub(in super::super) fn intervals_of(parts: &[Weighted<'_>], per_pixel: &[f64]) 
 /// Returns the sums, and the residuals of all pixels in units of their error, by exposure. Outliers have lost their
 /// weight afterwards; what is an outlier is said `clip` times what is usual.
 pub(in super::super) fn first_look(parts: &mut [Weighted<'_>], clip: f64) -> Looked {
+    count_alike(parts);
     let mut norms: Vec<Vec<f64>> = parts.iter().map(Weighted::plain_sums).collect();
     let mut residuals = Vec::new();
     let all: Vec<Vec<f64>> = parts.iter().map(|part| part.weight.clone()).collect();

@@ -14,6 +14,7 @@
 //!   of the pixels, and the model with it, and no pixel notices; the total flux cannot;
 //! - where the points leave gaps, the smoothness of the spline bridges them, and the covariance says how badly.
 
+mod alike;
 mod bends;
 pub(super) mod choose;
 pub(super) mod columns;

@@ -33,6 +33,8 @@ pub(crate) struct Weighted<'a> {
     pub(crate) pitch: f64,
     /// One over the variance of each pixel; 0 for pixels that are missing or without an error.
     pub(crate) weight: Vec<f64>,
+    /// Part of each pixel that counts in the sum of its column; see [`super::alike`].
+    pub(crate) counted: Vec<f64>,
     /// Whether only parts of the slice with positive flux are to be summed, because there is a negative source.
     pub(crate) is_positive_only: bool,
 }
@@ -57,6 +59,7 @@ impl<'a> Weighted<'a> {
             range,
             pitch,
             weight,
+            counted: vec![1.0; pixels.row.len()],
             is_positive_only,
         })
     }
@@ -103,8 +106,8 @@ impl<'a> Weighted<'a> {
             self.pixels
                 .column(column)
                 .filter(|&i| self.weight[i] > 0.0)
-                .map(|i| self.pixels.flux[i])
-                .filter(|&flux| !self.is_positive_only || flux > 0.0)
+                .filter(|&i| !self.is_positive_only || self.pixels.flux[i] > 0.0)
+                .map(|i| self.counted[i] * self.pixels.flux[i])
                 .sum()
         };
         self.pixels.columns.clone().map(sum).collect()
@@ -133,7 +136,7 @@ impl<'a> Weighted<'a> {
             let (flux, error) = (self.pixels.flux[i], self.pixels.error[i]);
             let is_used =
                 self.weight[i] > 0.0 && (error < NOISY * typical || flux.abs() > SIGNAL * error);
-            sum += if is_used { flux } else { scale * m };
+            sum += self.counted[i] * if is_used { flux } else { scale * m };
         }
         sum
     }
@@ -150,7 +153,7 @@ impl<'a> Weighted<'a> {
             .clone()
             .map(|column| {
                 let used = self.pixels.column(column).filter(|&i| self.weight[i] > 0.0);
-                used.map(|i| 1.0 / self.weight[i]).sum()
+                used.map(|i| self.counted[i].powi(2) / self.weight[i]).sum()
             })
             .collect();
         let is_known = |x: usize| sums[x].is_finite() && variance[x] > 0.0;
