@@ -100,16 +100,25 @@ class Round:
     ----------
     seconds : float
         Of the clock, without reading and writing.
+    reading, products : float
+        The same for reading the scan, and for what is made of the maps at the end: positions, gains, files.
     n_maps, n_frames : int
         What it mapped.
     """
 
     seconds: float
+    reading: float
+    products: float
     n_maps: int
     n_frames: int
 
     def __str__(self) -> str:
-        return f"{self.seconds:.1f} s for one round, {self.n_maps} pixels x {self.n_frames} frames"
+        beside = f"{self.reading:.1f} s for reading and {self.products:.0f} s for its products"
+        return f"{self.seconds:.1f} s for one round, {beside}, {self.n_maps} pixels x {self.n_frames} frames"
+
+    def whole(self, rounds: float) -> float:
+        """Return the seconds of so many rounds from the file to the products."""
+        return self.reading + rounds * self.seconds + self.products
 
 
 def reference_round(python: Path, folder: Path) -> Round:
@@ -134,8 +143,8 @@ def reference_round(python: Path, folder: Path) -> Round:
     done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=PROJECT, env=environment)
     path.unlink()
     found = json.loads(done.stdout.splitlines()[-1])
-    result = Round(found["reducing"], found["maps"], found["frames"])
-    print(f"sofia_redux: {result}; {found['processor']:.1f} s of the processor; reading {found['reading']:.1f} s")
+    result = Round(found["reducing"], found["reading"], found["products"], found["maps"], found["frames"])
+    print(f"sofia_redux: {result}; {found['processor']:.1f} s of the processor")
     return result
 
 
@@ -173,9 +182,14 @@ class Run:
         assert isinstance(stages, dict)
         rounds = self.number("rounds")
         times = " + ".join(f"{stages[name]:.2f}" for name in ("reading", "rounds", "writing", "drawing"))
-        ratio = "-"
+        ratios = ["-"] * 3
         if self.reference is not None:
-            ratio = f"**{self.reference.seconds * rounds / self.seconds:.0f}** ({TARGET:g})"
+            of_rounds = self.reference.seconds * rounds
+            ratios = [
+                f"{of_rounds / stages['rounds']:.0f}",
+                f"{of_rounds / self.seconds:.0f}",
+                f"**{self.reference.whole(rounds) / self.seconds:.0f}** ({TARGET:g})",
+            ]
         raw, peak = self.number("raw"), self.number("peak")
         cells = (
             f"{case.n_rows * case.n_columns} x {case.n_frames}",
@@ -185,7 +199,7 @@ class Run:
             f"{self.seconds:.2f} s",
             times,
             f"{self.number('cpu'):.1f} s",
-            ratio,
+            *ratios,
             f"{raw:.0f} MB",
             f"{peak:.0f} MB (**{peak / raw:.2f}**)",
         )

@@ -126,6 +126,9 @@ class MapStack:
         valid: npt.NDArray[np.bool_] = ~np.isnan(self.data) & ((self.flag & DISCARD) == 0) & weighed
         return valid
 
+    def valid_in(self, *place: Any) -> npt.NDArray[np.bool_]:
+        return np.asarray(self.valid[place])
+
     @property
     def n_valid(self) -> npt.NDArray[np.int64]:
         return np.asarray(self.valid.sum(axis=(1, 2)))

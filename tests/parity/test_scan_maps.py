@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pixtrace.scan import MapStack
-from pixtrace.scan.stack_planes import MASK
+from pixtrace.scan.stack_memory import MASK
 from tests.parity.maps import RTOL, assert_close, assert_state, stack_of
 from tests.reference import Case, load_pixelmap, pixelmap_names
 

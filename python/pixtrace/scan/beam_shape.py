@@ -84,7 +84,7 @@ class CellPlaces:
         (columns, on_x), (rows, on_y) = ends
         return rows, columns, on_x & on_y
 
-    def part(self, place: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]) -> CellPlaces:
+    def part(self, place: tuple[npt.NDArray[np.int64] | slice, npt.NDArray[np.int64] | slice]) -> CellPlaces:
         """Return the places of some cells."""
         other = copying.copy(self)
         other.x, other.y = self.x[place], self.y[place]
