@@ -17,6 +17,12 @@ def test_nearer_to_the_truth_than_the_reference(name: str) -> None:
             assert min(row.gain) >= 3, row
 
 
-def test_much_nearer_on_the_whole() -> None:
-    gains = np.array([row.gain for name in case_names() for row in compare(name)])
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_much_nearer_on_the_whole(seed: int | None) -> None:
+    rows = [row for name in case_names() for row in compare(name, seed)]
+    gains = np.array([row.gain for row in rows])
     assert np.all(np.median(gains, axis=0) >= 1.5)
+    # The spline alone, in the median of this case, is as good in one as in the other: 0.91 to 1.03 for twelve seeds.
+    is_even = np.array([row.case == "nrs1_ifu" and row.psf_optimal for row in rows])
+    assert np.all(gains[~is_even] >= 1.0)
+    assert np.all(gains[is_even] >= [0.9, 1.4])
