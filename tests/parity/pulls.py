@@ -16,7 +16,7 @@ from tests.reference import Case, case_names, load_case
 
 _FEWEST = 100
 #: Drawings of the noise for the table.
-_N_SEEDS = 12
+_N_SEEDS = 60
 #: Share of the pixels that are hit, and by how many errors.
 _HITS, _HIT_SIZE = 3e-4, (10.0, 60.0)
 
@@ -29,34 +29,39 @@ class Pulls:
     ----------
     n : int
         Number of pixels.
-    bias, std, core : float
-        Mean, standard deviation, and half the range of the middle 68 per cent.
+    bias, bias_error : float
+        Mean, and its standard error by how the means of the drawings scatter; NaN for one drawing.
+    std, core : float
+        Standard deviation, and half the range of the middle 68 per cent.
     within_1, within_2 : float
         Share no larger than 1 and 2.
     """
 
     n: int
     bias: float
+    bias_error: float
     std: float
     core: float
     within_1: float
     within_2: float
 
     @classmethod
-    def of(cls, values: npt.NDArray[np.float64]) -> "Pulls":
-        """Count."""
-        low, high = np.percentile(values, (15.866, 84.134)) if values.size else (np.nan, np.nan)
+    def of(cls, drawings: list[npt.NDArray[np.float64]]) -> "Pulls":
+        """Count the pulls of some drawings of the noise."""
+        values = np.concatenate(drawings)
         if not values.size:
-            return cls(0, np.nan, np.nan, np.nan, np.nan, np.nan)
-        size = np.abs(values)
-        inside = (float(np.mean(size <= limit)) for limit in (1.0, 2.0))
-        return cls(values.size, float(values.mean()), float(values.std()), float(high - low) / 2.0, *inside)
+            return cls(0, *[np.nan] * 6)
+        means = np.array([drawing.mean() for drawing in drawings if drawing.size])
+        error = float(means.std(ddof=1)) / np.sqrt(means.size) if means.size > 1 else np.nan
+        low, high = np.percentile(values, (15.866, 84.134))
+        inside = (float(np.mean(np.abs(values) <= limit)) for limit in (1.0, 2.0))
+        return cls(values.size, float(values.mean()), error, float(values.std()), float(high - low) / 2.0, *inside)
 
     def __str__(self) -> str:
         if self.n < _FEWEST:
             return " | ".join([str(self.n), *["-"] * 5])
-        shares = f"{self.within_1:.3f} | {self.within_2:.3f}"
-        return f"{self.n} | {self.bias:+.2f} | {self.std:.2f} | {self.core:.2f} | {shares}"
+        bias = f"{self.bias:+.3f}" + (f" ({self.bias_error:.3f})" if np.isfinite(self.bias_error) else "")
+        return f"{self.n} | {bias} | {self.std:.3f} | {self.core:.2f} | {self.within_1:.3f} | {self.within_2:.3f}"
 
 
 def drawn(case: Case, seed: int | None) -> npt.NDArray[np.float32]:
@@ -105,12 +110,12 @@ def pulls(name: str, *seeds: int | None) -> dict[str, Pulls]:
         found["all"].append(values[used & ~filled])
         found["adequate"].append(values[used & ~filled & result.adequate])
         found["filled"].append(values[used & filled & result.adequate])
-    return {kind: Pulls.of(np.concatenate(values)) for kind, values in found.items()}
+    return {kind: Pulls.of(values) for kind, values in found.items()}
 
 
 def main() -> None:
     """Print the table in Markdown."""
-    print("| case | noise | pixels | number | bias | std | core | within 1 | within 2 |")  # noqa: T201
+    print("| case | noise | pixels | number | bias (error) | std | core | within 1 | within 2 |")  # noqa: T201
     print("|---|---|---|---|---|---|---|---|---|")  # noqa: T201
     drawings: dict[str, list[int | None]] = {"its own": [None], "new": [*range(_N_SEEDS)]}
     for name in case_names():

@@ -5,19 +5,9 @@ import pytest
 from tests.parity.pulls import pulls
 from tests.reference import case_names
 
-_SEEDS = range(12)
-#: Cases whose bias is larger than 0.05 of an error, and the limit; docs/robust.md says what is known of it.
-_BIASED = {
-    "edge_bad_end": 0.07,
-    "edge_gaps": 0.06,
-    "factors": 0.06,
-    "lrs_slit": 0.06,
-    "lrs_slitless": 0.06,
-    "mrs_1a_middle_all": 0.09,
-    "nrs1_ifu": 0.13,
-}
-#: Half-width of the range of the standard deviation where it is not 0.05: 0.948.
-_STD = {"edge_gaps": 0.055}
+_SEEDS = range(24)
+#: Cases whose bias is larger than 0.05 of an error, and by how much it may be; docs/robust.md says what is known of it.
+_BIASED = {"lrs_slitless": 0.07, "mrs_1a_middle_all": 0.08, "nrs1_ifu": 0.13, "nrs2_ifu_faint": 0.09}
 
 
 @pytest.mark.parametrize("name", case_names())
@@ -25,8 +15,9 @@ def test_errors_are_what_they_say_where_the_model_is_adequate(name: str) -> None
     found = pulls(name, *_SEEDS)
     adequate, filled = found["adequate"], found["filled"]
     assert adequate.n > 0.35 * found["all"].n
-    assert abs(adequate.std - 1) < _STD.get(name, 0.05), adequate
-    assert abs(adequate.bias) < _BIASED.get(name, 0.05), adequate
-    assert abs(adequate.within_1 - 0.683) < 0.035, adequate
+    assert abs(adequate.std - 1) < 0.05, adequate
+    assert abs(adequate.bias) < _BIASED.get(name, 0.05) + 2 * adequate.bias_error, adequate
+    assert adequate.bias_error < 0.03, adequate
+    assert abs(adequate.within_1 - 0.683) < 0.045, adequate
     assert abs(adequate.within_2 - 0.954) < 0.02, adequate
     assert abs(filled.std - 1) < 0.15, filled
