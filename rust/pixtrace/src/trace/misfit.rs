@@ -27,8 +27,9 @@ const CLEAR: f64 = 4.0;
 const FEWEST: f64 = 3.0;
 /// Rows to either side whose misfits add up along the window.
 const ROWS: usize = 2;
-/// Misfits elsewhere in the window may move the model by this share of its error.
-const LARGEST_SHARE: f64 = 0.3;
+/// Misfits elsewhere in the window may move the model by this share of its error: a bias of half of it is then the most
+/// that is left on average.
+const LARGEST_SHARE: f64 = 0.1;
 
 /// The misfits of a region, by pixel.
 pub(super) struct Misfit {
