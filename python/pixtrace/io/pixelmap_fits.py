@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["ScanRecord", "focal_plane_header", "focal_plane_wcs", "write_pixel_fits"]
 
 _ARCSEC = 1 / 3600  # in degrees
-_SYSTEM = "Focal Plane Coordinates"
 _DISCARD = 1
 #: The area of a round Gaussian beam of unit FWHM.
 _GAUSSIAN_AREA = math.pi / (4 * math.log(2))
@@ -103,14 +102,19 @@ def focal_plane_wcs(resolution: tuple[float, float], reference_index: tuple[floa
     """
     from astropy.wcs import WCS
 
-    _check_grid(resolution, reference_index)
+    if not all(math.isfinite(size) and size > 0 for size in resolution):
+        msg = f"`resolution` = {tuple(resolution)}; it must be two positive numbers [arcsec]"
+        raise ParameterError(msg)
+    if not all(math.isfinite(index) for index in reference_index):
+        msg = f"`reference_index` = {tuple(reference_index)}; it must be two finite numbers"
+        raise ParameterError(msg)
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["FLON-TAN", "FLAT-TAN"]
     wcs.wcs.crpix = [reference_index[0] + 1, reference_index[1] + 1]
     wcs.wcs.crval = [0.0, 0.0]
     wcs.wcs.cdelt = [resolution[0] * _ARCSEC, resolution[1] * _ARCSEC]
     wcs.wcs.cunit = ["deg", "deg"]
-    wcs.wcs.name = _SYSTEM
+    wcs.wcs.name = "Focal Plane Coordinates"
     return wcs
 
 
@@ -134,36 +138,13 @@ def focal_plane_header(resolution: tuple[float, float], reference_index: tuple[f
     ParameterError
         See `focal_plane_wcs`.
     """
-    from astropy.io.fits import Header
-
-    _check_grid(resolution, reference_index)
-    # The cards of `focal_plane_wcs`, without astropy.wcs: to import it takes as long as to write a thousand maps.
-    header = Header()
-    header["WCSAXES"] = (2, "Number of coordinate axes")
-    for name, comment, values in (
-        ("CRPIX", "reference position along {}, from 1", [index + 1 for index in reference_index]),
-        ("CDELT", "[deg] size of a cell along {}", [size * _ARCSEC for size in resolution]),
-        ("CUNIT", "Units of coordinate increment and value", ["deg", "deg"]),
-        ("CTYPE", "{}itude, gnomonic projection", ["FLON-TAN", "FLAT-TAN"]),
-        ("CRVAL", "[deg] offset at the reference position", [0.0, 0.0]),
-    ):
-        words = ("Long", "Lat") if name == "CTYPE" else "xy"
-        for axis, (word, value) in enumerate(zip(words, values, strict=True), 1):
-            header[f"{name}{axis}"] = (value, comment.format(word))
-    header["LONPOLE"] = (180.0, "[deg] Native longitude of celestial pole")
-    header["LATPOLE"] = (0.0, "[deg] Native latitude of celestial pole")
-    header["WCSNAME"] = (_SYSTEM, "Coordinate system title")
+    header = focal_plane_wcs(resolution, reference_index).to_header()
+    header.remove("MJDREF", ignore_missing=True)  # there are no dates here that it would refer to
+    for axis, name in enumerate("xy"):
+        header[f"CRPIX{axis + 1}"] = (reference_index[axis] + 1, f"reference position along {name}, from 1")
+        header[f"CDELT{axis + 1}"] = (resolution[axis] * _ARCSEC, f"[deg] size of a cell along {name}")
+        header[f"CRVAL{axis + 1}"] = (0.0, "[deg] offset at the reference position")
     return header
-
-
-def _check_grid(resolution: tuple[float, float], reference_index: tuple[float, float]) -> None:
-    """Complain about numbers of a grid that make no sense."""
-    if not all(math.isfinite(size) and size > 0 for size in resolution):
-        msg = f"`resolution` = {tuple(resolution)}; it must be two positive numbers [arcsec]"
-        raise ParameterError(msg)
-    if not all(math.isfinite(index) for index in reference_index):
-        msg = f"`reference_index` = {tuple(reference_index)}; it must be two finite numbers"
-        raise ParameterError(msg)
 
 
 def write_pixel_fits(

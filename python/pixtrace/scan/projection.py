@@ -25,7 +25,6 @@ LARGEST_SIDE = 5000
 #: What a position without a cell has for an index.
 NO_CELL = -1
 _DEGREE = 3600.0
-_ARCSEC = math.pi / (180.0 * _DEGREE)
 
 
 @dataclass(frozen=True)
@@ -163,8 +162,7 @@ class MapGrid:
         good = np.isfinite(offsets).all(axis=0)
         position = np.full(offsets.shape, np.nan)
         if good.any():
-            reference, size = (np.array(pair)[:, None] for pair in (self.reference_index, self.resolution))
-            position[:, good] = self._projected(offsets[:, good]) / size + reference
+            position[:, good] = self.wcs().wcs_world2pix(offsets[:, good].T / _DEGREE, 0).T
         return position
 
     def offset_of(self, position: npt.ArrayLike) -> Any:
@@ -184,37 +182,15 @@ class MapGrid:
         good = np.isfinite(index).all(axis=0)
         offsets = np.full(index.shape, np.nan)
         if good.any():
-            reference, size = (np.array(pair)[:, None] for pair in (self.reference_index, self.resolution))
-            offsets[:, good] = self._on_sphere((index[:, good] - reference) * size)
+            degrees = self.wcs().wcs_pix2world(index[:, good].T, 0).T
+            offsets[:, good] = (np.mod(degrees + 180.0, 360.0) - 180.0) * _DEGREE
         return arcsec(offsets)
-
-    def _projected(self, offset: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return where offsets on the sphere lie in the plane, shape (2, n) [arcsec]; NaN where they do not."""
-        longitude, latitude = offset * _ARCSEC
-        if self.projection == "sfl":
-            around = np.mod(longitude + math.pi, 2.0 * math.pi) - math.pi
-            return np.stack([around * np.cos(latitude), latitude]) / _ARCSEC
-        cosine = np.cos(longitude)
-        plane = np.stack([np.sin(longitude) / cosine, np.tan(latitude) / cosine]) / _ARCSEC
-        plane[:, cosine * np.cos(latitude) <= 0.0] = np.nan  # on the far side of the sphere
-        return plane
-
-    def _on_sphere(self, plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the offsets on the sphere of places in the plane, shape (2, n) [arcsec]; NaN where there are none."""
-        x, y = plane * _ARCSEC
-        if self.projection == "tan":
-            longitude = np.arctan(x)
-            return np.stack([longitude, np.arctan(y * np.cos(longitude))]) / _ARCSEC
-        cosine = np.cos(y)
-        beyond = (np.abs(y) >= 0.5 * math.pi) | (np.abs(x) > math.pi * cosine)
-        sphere = np.stack([x / np.where(beyond, 1.0, cosine), y]) / _ARCSEC
-        sphere[:, beyond] = np.nan
-        return sphere
 
     def project(self, offset: Any) -> npt.NDArray[np.float64]:
         """Return offsets in the plane of the map, shape (2, n) [arcsec]; that is, `position_of` without the grid."""
-        offsets = as_positions(offset, "offset")
-        return self._projected(np.where(np.isfinite(offsets).all(axis=0), offsets, np.nan))
+        reference, size = (np.array(pair)[:, None] for pair in (self.reference_index, self.resolution))
+        projected: npt.NDArray[np.float64] = (self.position_of(offset) - reference) * size
+        return projected
 
     def contains(self, index: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Tell which cells (x, y), along the first axis, are on the map."""
