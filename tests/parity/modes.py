@@ -54,3 +54,8 @@ def oversample_options(case: Case) -> dict[str, Any]:
     """Return the keyword arguments of `pixtrace.trace.oversample_flux` that go with the mode of a case."""
     mode = case.params["mode"]
     return {"require_ngood": 3, "trim_ends": mode.startswith("NRS"), "pad": PAD.get(mode, 3)}
+
+
+def run_options(run: dict[str, Any]) -> dict[str, Any]:
+    """Return what the reference was told for one run."""
+    return {"slope_limit": run.get("slope_limit", 0.1), "psf_optimal": run.get("psf_optimal", False)}

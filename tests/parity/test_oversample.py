@@ -8,7 +8,7 @@ import pytest
 
 from pixtrace.trace import OversampledFlux, TraceModel, linear_oversample
 from tests.parity.agreement import FLOAT32, FloatArray, assert_planes_agree
-from tests.parity.modes import oversample_options
+from tests.parity.modes import oversample_options, run_options
 from tests.reference import Case, case_names, load_case
 
 Fitted = Callable[[Case], TraceModel]
@@ -31,8 +31,7 @@ def run(case: Case, model: TraceModel, options: dict[str, Any]) -> OversampledFl
         case["region_map"],
         factor,
         case[f"alpha_os_{factor:g}"],
-        slope_limit=options.get("slope_limit", 0.1),
-        psf_optimal=options.get("psf_optimal", False),
+        **run_options(options),
         **oversample_options(case),
     )
 

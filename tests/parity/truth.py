@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixtrace.trace import TraceModel, fit_all_regions, fit_robust, oversample_with_errors
-from tests.parity.modes import fit_options, oversample_options
+from tests.parity.modes import fit_options, oversample_options, run_options
 from tests.parity.pulls import drawn
 from tests.reference import Case, case_names, load_case
 
@@ -88,11 +88,6 @@ def compare(name: str, seed: int | None = None) -> list[Comparison]:
         ours = oversample_with_errors(model, *planes, factor, fine, psf_optimal=psf_optimal).planes.flux_os
         found.append(_compare(case, factor, theirs, ours, psf_optimal=psf_optimal))
     return found
-
-
-def run_options(run: dict[str, Any]) -> dict[str, Any]:
-    """Return what the reference was told for one run."""
-    return {"slope_limit": run.get("slope_limit", 0.1), "psf_optimal": run.get("psf_optimal", False)}
 
 
 def _default(case: Case, planes: Planes) -> TraceModel:

@@ -255,8 +255,7 @@ class _Channels:
 
 def _table(model: PixelMap, channels: _Channels, fits: PixelFits, n_found: npt.NDArray[np.int64]) -> PixelTable:
     n = channels.fixed_index.size
-    place = {int(number): i for i, number in enumerate(fits.fixed_index)}
-    at = np.array([place.get(int(number), -1) for number in channels.fixed_index], dtype=np.int64)
+    at = fits.places_of(channels.fixed_index)
     has = at >= 0
     found = np.zeros(n, dtype=bool)
     found[has] = fits.is_found[at[has]]

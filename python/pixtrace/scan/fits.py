@@ -126,6 +126,22 @@ class PixelFits:
         found: npt.NDArray[np.bool_] = (self.flag & int(FitFlag.NOT_FOUND)) == 0
         return found
 
+    def places_of(self, fixed_index: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return where pixels stand here.
+
+        Parameters
+        ----------
+        fixed_index : ndarray of int64, shape (m,)
+            Their numbers.
+
+        Returns
+        -------
+        ndarray of int64, shape (m,)
+            Places, -1 for those that are not here.
+        """
+        place = {int(number): i for i, number in enumerate(self.fixed_index)}
+        return np.array([place.get(int(number), -1) for number in fixed_index], dtype=np.int64)
+
     def fit(self, number: int) -> PixelFit:
         """Return the fit of one map, by its place."""
         values = {name.name: getattr(self, name.name) for name in fields(PixelFit)}

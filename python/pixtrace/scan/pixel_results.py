@@ -81,8 +81,7 @@ def make_pixel_table(model: PixelMap) -> PixelTable:
             name: np.asarray(getattr(table, name))[columns] for name in ("row", "col", "gain") if hasattr(table, name)
         }
         flagged = np.asarray(table.flag)[columns] != 0
-    place = {int(number): i for i, number in enumerate(fits.fixed_index)}
-    at = np.array([place.get(int(number), -1) for number in fixed], dtype=np.int64)
+    at = fits.places_of(fixed)
     has = at >= 0
     found = np.zeros(fixed.size, dtype=bool)
     found[has] = fits.is_found[at[has]]

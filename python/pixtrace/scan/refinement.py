@@ -131,8 +131,7 @@ def _round_limits(fits: PixelFits, before: PixelFits | None, integration: Integr
     limits = np.full(len(fits), usual)
     if before is None or len(before) == 0 or usual == 0.0:
         return limits
-    place = {int(pixel): i for i, pixel in enumerate(before.fixed_index)}
-    at = np.array([place.get(int(pixel), -1) for pixel in fits.fixed_index], dtype=np.int64)
+    at = before.places_of(fits.fixed_index)
     known = (at >= 0) & before.is_found[at]
     was_round = (before.flag[at] & int(FitFlag.ROUND)) != 0
     limits[known] += np.where(was_round[known], _FAITHFUL, -min(_FAITHFUL, 0.5 * usual))

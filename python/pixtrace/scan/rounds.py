@@ -357,8 +357,7 @@ def _steps(
     step, growth : ndarray of float64, shape (n,)
         How far pixels moved, and how much their amplitudes changed [standard errors].
     """
-    place = {int(pixel): i for i, pixel in enumerate(before.fixed_index)}
-    at = np.array([place.get(int(pixel), -1) for pixel in now.fixed_index], dtype=np.int64)
+    at = before.places_of(now.fixed_index)
     both = (at >= 0) & now.is_found
     both[both] &= before.is_found[at[both]]
     if len(before) == 0:

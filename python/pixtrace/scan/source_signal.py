@@ -56,8 +56,7 @@ class SourceSignal:
         frame_gain: npt.NDArray[np.float64],
         source_gain: npt.NDArray[np.float64],
     ) -> None:
-        place = {int(number): i for i, number in enumerate(fits.fixed_index)}
-        at = np.array([place.get(int(number), -1) for number in fixed_index], dtype=np.int64)
+        at = fits.places_of(fixed_index)
         known = at >= 0
         known[known] &= fits.is_found[at[known]]
         self.columns = np.flatnonzero(known)
