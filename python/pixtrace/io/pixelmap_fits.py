@@ -31,6 +31,7 @@ import numpy as np
 from pixtrace._arrays import as_double, check_shape
 from pixtrace.exceptions import DataError, ParameterError
 from pixtrace.io.atomic import atomic_path
+from pixtrace.scan.processing import GAUSSIAN_AREA
 
 if TYPE_CHECKING:
     import os
@@ -42,8 +43,6 @@ __all__ = ["ScanRecord", "focal_plane_header", "focal_plane_wcs", "write_pixel_f
 
 _ARCSEC = 1 / 3600  # in degrees
 _DISCARD = 1
-#: The area of a round Gaussian beam of unit FWHM.
-_GAUSSIAN_AREA = math.pi / (4 * math.log(2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +278,7 @@ def write_pixel_fits(
 
 def _pixelisation_fwhm(resolution: tuple[float, float]) -> float:
     """Return the FWHM of a round Gaussian that covers as much area as one cell."""
-    return math.sqrt(resolution[0] * resolution[1] / _GAUSSIAN_AREA)
+    return math.sqrt(resolution[0] * resolution[1] / GAUSSIAN_AREA)
 
 
 def _add_beams(

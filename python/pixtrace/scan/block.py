@@ -35,6 +35,9 @@ class MapNotes:
         FWHM of the beam to smooth to [arcsec]; 0: none.
     process_brief, history : list of str
         What was done: in the last round in a few words, and altogether.
+    steps : dict of str to str
+        Steps of processing that would change the cells each time, with the settings that they were made with since the
+        last samples came in.
     """
 
     generation: int = 0
@@ -42,11 +45,13 @@ class MapNotes:
     smoothing: float = 0.0
     process_brief: list[str] = field(default_factory=list)
     history: list[str] = field(default_factory=list)
+    steps: dict[str, str] = field(default_factory=dict)
 
     def copy(self) -> MapNotes:
         """Return notes of their own."""
         other = copying.copy(self)
         other.process_brief, other.history = list(self.process_brief), list(self.history)
+        other.steps = dict(self.steps)
         return other
 
 
@@ -156,11 +161,17 @@ class MapBlock:
         return other
 
     def end_accumulation(self, rows: list[int] | None = None, *, given: bool = False) -> None:
-        """Divide sums by their weights, once; with `given` also what came in as arrays."""
+        """Divide sums by their weights, once; with `given` also what came in as arrays.
+
+        Steps of processing that were made before are forgotten of these maps: their cells are new.
+        """
         words = {"sums", "given"} if given else {"sums"}
         content = self.stack.content
         chosen = [row for row in (range(len(self)) if rows is None else rows) if str(content[row]) in words]
         if chosen:
+            numbers = self.fixed_indices
+            for row in chosen:
+                self.notes[numbers[row]].steps.clear()
             self.stack.end_accumulation(pixels=chosen, n_threads=self.n_threads)
 
     def check_grid(self, other: MapBlock) -> None:

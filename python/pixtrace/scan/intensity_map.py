@@ -173,7 +173,7 @@ class IntensityMap:
 
     def covariant_points(self) -> float:
         """Return the number of cells in the smoothing beam, at least 1."""
-        area = (self.map.smoothing_fwhm * processing.GAUSSIAN_SIDE) ** 2
+        area = processing.GAUSSIAN_AREA * self.map.smoothing_fwhm**2
         return max(1.0, area / math.prod(self.grid.resolution))
 
     def get_chi2(self, robust: bool = True) -> float:

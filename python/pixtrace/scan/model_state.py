@@ -235,6 +235,7 @@ class ModelState:
             self.block.stack.clear()
             for notes in self.block.notes.values():
                 notes.history.clear()
+                notes.steps.clear()
                 notes.integration_time = 0.0
 
     def empty_maps(self, fixed_indices: list[int]) -> None:
@@ -247,6 +248,7 @@ class ModelState:
             row = block.row(number)
             for plane in (block.stack.data, block.stack.weight, block.stack.exposure):
                 plane[row] = 0.0
+            block.notes[number].steps.clear()
             block.notes[number].integration_time = 0.0
 
     def clear_all_memory(self) -> None:

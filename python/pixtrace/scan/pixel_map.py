@@ -94,7 +94,8 @@ class PixelMap(ModelPoints):
     def process(self) -> None:
         """Turn sums into means, and with the option ``pixelmap.process`` smooth, filter, clip and mask the maps.
 
-        Doing so again without new data changes nothing that was not asked for: sums are divided by their weights once.
+        Doing so again without new samples changes nothing that was not asked for: sums are divided by their weights
+        once, and filters, maximum entropy and clips are applied once for each choice of their options.
         """
         rows = self._rows()
         if rows:

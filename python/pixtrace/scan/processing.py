@@ -33,8 +33,8 @@ __all__ = [
     "reset_processing",
 ]
 
-#: A Gaussian of FWHM F covers as much as a square of this times F; the digits are those of the reference.
-GAUSSIAN_SIDE = 1.0644670194312262
+#: Area below a Gaussian of unit FWHM and height.
+GAUSSIAN_AREA = math.pi / (4.0 * math.log(2.0))
 #: The large scales of a filter that is left to choose its own, in sizes of the source.
 AUTO_FILTER = 5.0
 MIN_NEIGHBORS = 2
@@ -43,8 +43,8 @@ MEDIAN_CHI2 = 0.454937
 
 
 def pixelization_fwhm(grid: MapGrid) -> float:
-    """Return the FWHM of a round Gaussian of the area of a cell [arcsec]."""
-    return math.sqrt(math.prod(grid.resolution)) / GAUSSIAN_SIDE
+    """Return the FWHM of a round Gaussian of the area of a cell [arcsec], to the bit that which a new map has."""
+    return math.sqrt(math.prod(grid.resolution) / GAUSSIAN_AREA)
 
 
 def point_size(info: Any) -> float:
@@ -91,6 +91,7 @@ def reset_processing(block: MapBlock, rows: list[int]) -> None:
     for row in rows:
         notes = block.notes[numbers[row]]
         notes.generation, notes.integration_time, notes.smoothing = 0, 0.0, smoothing
+        notes.steps.clear()
     beginning = {
         "smoothing_fwhm": pixelization_fwhm(block.grid),
         "filter_fwhm": math.nan,
@@ -107,6 +108,19 @@ def _brief(block: MapBlock, rows: list[int], text: str) -> None:
     numbers = block.fixed_indices
     for row in rows:
         block.notes[numbers[row]].process_brief.append(text)
+
+
+def _not_yet(block: MapBlock, rows: list[int], step: str, *settings: object) -> list[int]:
+    """Return the maps on which a step was not made with these settings since samples came in, and note it down.
+
+    Filters and maximum entropy change the cells each time that they are applied, and a clip may find others once what
+    came after it has been done.
+    """
+    numbers, made_with = block.fixed_indices, repr(settings)
+    chosen = [row for row in rows if block.notes[numbers[row]].steps.get(step) != made_with]
+    for row in chosen:
+        block.notes[numbers[row]].steps[step] = made_with
+    return chosen
 
 
 def _source_size(block: MapBlock) -> float:
@@ -127,9 +141,11 @@ def _filter(block: MapBlock, rows: list[int], *, final: bool) -> None:
     fwhm = AUTO_FILTER * size if fwhm is None or fwhm == "auto" else float(fwhm)
     kind = setting(configuration, "source.filter.type")
     blank = setting(configuration, "source.filter.blank") if final else None
-    block.stack.filter(
-        fwhm, blank=blank, kind=kind, beam=None if blank is None else size, pixels=rows, n_threads=block.n_threads
-    )
+    beam = None if blank is None else size
+    if final:
+        rows = _not_yet(block, rows, "filter", fwhm, blank, kind, beam)
+    if rows:
+        block.stack.filter(fwhm, blank=blank, kind=kind, beam=beam, pixels=rows, n_threads=block.n_threads)
     _brief(block, rows, f"filter({kind})")
 
 
@@ -186,6 +202,9 @@ def _significance_variance(stack: MapStack, row: int, *, robust: bool) -> float:
 def process(block: MapBlock, rows: list[int]) -> None:
     """Process maps fully: end, clip, smooth, filter, mask, as the options ask for.
 
+    What was done to a map already, with the same options and no new samples since, is not done again. Cells that were
+    written to by hand count as new once `MapStack.mark_content` calls them "given".
+
     Parameters
     ----------
     block : MapBlock
@@ -201,8 +220,9 @@ def process(block: MapBlock, rows: list[int]) -> None:
     redundancy = setting(configuration, "source.redundancy")
     if redundancy is not None:
         seconds = as_seconds(block.info.instrument.integration_time, "integration_time")
-        stack.clip_redundancy(redundancy * seconds, pixels=rows, n_threads=block.n_threads)
-        _brief(block, rows, "redundancy")
+        if chosen := _not_yet(block, rows, "redundancy", redundancy * seconds):
+            stack.clip_redundancy(redundancy * seconds, pixels=chosen, n_threads=block.n_threads)
+            _brief(block, chosen, "redundancy")
     if setting(configuration, "smooth") is not None and not setting(configuration, "smooth.external"):
         for fwhm in sorted({block.notes[numbers[row]].smoothing for row in rows} - {0.0}):
             alike = [row for row in rows if block.notes[numbers[row]].smoothing == fwhm]
@@ -211,8 +231,10 @@ def process(block: MapBlock, rows: list[int]) -> None:
     _filter(block, rows, final=True)
     _clip(block, rows)
     if setting(configuration, "source.mem"):
-        stack.mem_correct(setting(configuration, "source.mem.lambda"), pixels=rows, n_threads=block.n_threads)
-        _brief(block, rows, "mem")
+        strength = setting(configuration, "source.mem.lambda")
+        if chosen := _not_yet(block, rows, "mem", strength):
+            stack.mem_correct(strength, pixels=chosen, n_threads=block.n_threads)
+            _brief(block, chosen, "mem")
     if not setting(configuration, "source.nosync"):
         stack.update_mask(
             setting(configuration, "blank"),
@@ -227,16 +249,17 @@ def process(block: MapBlock, rows: list[int]) -> None:
 def _clip(block: MapBlock, rows: list[int]) -> None:
     stack, configuration = block.stack, block.configuration
     exposure, noise = setting(configuration, "exposureclip"), setting(configuration, "noiseclip")
-    if exposure is not None:
-        stack.clip_exposure(exposure, pixels=rows, n_threads=block.n_threads)
-        _brief(block, rows, "exposureclip")
-    if noise is not None:
-        stack.clip_noise(noise, pixels=rows, n_threads=block.n_threads)
-        _brief(block, rows, "noiseclip")
+    if exposure is not None and (chosen := _not_yet(block, rows, "exposureclip", exposure)):
+        stack.clip_exposure(exposure, pixels=chosen, n_threads=block.n_threads)
+        _brief(block, chosen, "exposureclip")
+    if noise is not None and (chosen := _not_yet(block, rows, "noiseclip", noise)):
+        stack.clip_noise(noise, pixels=chosen, n_threads=block.n_threads)
+        _brief(block, chosen, "noiseclip")
     clip = setting(configuration, "clip")
-    if block.enable_bias and clip is not None:
-        stack.clip_significance(clip, setting(configuration, "source.sign"), pixels=rows, n_threads=block.n_threads)
-        _brief(block, rows, f"clip {clip:.1f}")
+    sign = setting(configuration, "source.sign")
+    if block.enable_bias and clip is not None and (chosen := _not_yet(block, rows, "clip", clip, sign)):
+        stack.clip_significance(clip, sign, pixels=chosen, n_threads=block.n_threads)
+        _brief(block, chosen, f"clip {clip:.1f}")
 
 
 def process_final(block: MapBlock, rows: list[int]) -> None:
