@@ -175,6 +175,7 @@ class Planes:
 
     def __init__(self, n_pixels: int, shape: tuple[int, int], **grid: Any) -> None:
         self.grid = grid
+        self.has_base = True
         self.data, self.weight, self.exposure, self.base = (np.full((n_pixels, *shape), 9.0) for _ in range(4))
         self.flag = np.full((n_pixels, *shape), 9, np.uint8)
         self.sample_moments = moments((n_pixels, *shape))

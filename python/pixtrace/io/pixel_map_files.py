@@ -17,6 +17,7 @@ from pixtrace.io.pixelmap_cube import write_checkpoint
 from pixtrace.io.pixelmap_cube_read import read_checkpoint
 from pixtrace.io.pixelmap_fits import ScanRecord, write_pixel_fits
 from pixtrace.io.rcp import write_rcp
+from pixtrace.scan._units import as_seconds
 from pixtrace.scan.checkpoint import from_state, to_state
 from pixtrace.scan.configuration import setting
 from pixtrace.scan.stack import MapStack
@@ -126,8 +127,9 @@ def _write_map(source: PixelMap, number: int, folder: Path) -> Path:
         instrument_fwhm=beam,
         map_beam_fwhm=beam,
         filter_fwhm=found.map.filter_fwhm,
+        correcting_fwhm=found.map.correcting_fwhm,
         jansky=1.0 / jansky if jansky > 0 else math.nan,
-        scans=[ScanRecord(scan_id=str(scan.get_id()), n_frames=_n_frames(scan)) for scan in source.scans],
+        scans=[_record(scan, instrument) for scan in source.scans],
         wcs=grid.wcs() if grid.projection != "tan" else None,
         header={
             "OBJECT": source.get_source_name(),
@@ -140,8 +142,11 @@ def _write_map(source: PixelMap, number: int, folder: Path) -> Path:
     return file
 
 
-def _n_frames(scan: Any) -> int:  # noqa: ANN401 - ours or the reference's
-    return sum(int(integration.size) for integration in getattr(scan, "integrations", []) or [])
+def _record(scan: Any, instrument: Any) -> ScanRecord:  # noqa: ANN401 - ours or the reference's
+    """Return what is known of a scan."""
+    n_frames = sum(int(integration.size) for integration in getattr(scan, "integrations", []) or [])
+    seconds = as_seconds(getattr(instrument, "integration_time", math.nan), "integration_time")
+    return ScanRecord(scan_id=str(scan.get_id()), n_frames=n_frames, integration_time=n_frames * seconds)
 
 
 def write_pixel_data(source: PixelMap, path: str | os.PathLike[str]) -> list[Path]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from pixtrace.exceptions import DtypeError, FileReadError, ParameterError, PixtraceError
 from pixtrace.io.atomic import atomic_path
+from pixtrace.scan._units import unit_name
 from pixtrace.scan.tables import PIXEL_COLUMNS, ExtraColumn, PixelColumn, PixelTable
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def unit_power(text: str, power: int) -> str:
     str
         The unit to that power; as it came, with the power behind it, if it is none that FITS knows.
     """
-    unit = _unit(text)
+    unit, text = _unit(text), unit_name(text)
     if power == 1 or not text.strip():
         return text
     if text.isalpha() and unit is not None:
@@ -287,7 +288,7 @@ def _unit(text: str) -> Any:  # noqa: ANN401
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         make: Any = u.Unit
-        unit = make(text, parse_strict="silent")
+        unit = make(unit_name(text), parse_strict="silent")
     return None if isinstance(unit, u.UnrecognizedUnit) else unit
 
 

@@ -199,7 +199,7 @@ def _map_header(name: str, state: PixelMapState) -> Any:  # noqa: ANN401
     from astropy.io import fits
 
     header = fits.Header([("EXTNAME", name)])
-    unit = {"EXPOSURE": "s", "BASE": state.unit}.get(name, "")
+    unit = {"EXPOSURE": "s", "BASE": unit_power(state.unit, 1)}.get(name, "")
     if name in {"DATA", "WEIGHT"} and state.unit:
         # A sum of weight times gain times sample has the inverse of the sample's unit.
         kinds = set(state.content)

@@ -31,6 +31,7 @@ import numpy as np
 from pixtrace._arrays import as_double, check_shape
 from pixtrace.exceptions import DataError, ParameterError
 from pixtrace.io.atomic import atomic_path
+from pixtrace.scan._units import unit_name
 from pixtrace.scan.processing import GAUSSIAN_AREA
 
 if TYPE_CHECKING:
@@ -237,6 +238,7 @@ def write_pixel_fits(
     valid = ~np.isnan(values) & np.isfinite(weights) & (weights > 0) & (flags.astype(np.int64) & _DISCARD == 0)
     noise = np.full(values.shape, np.nan)
     noise[valid] = weights[valid] ** -0.5
+    unit = unit_name(unit)
     images = {
         "": (np.where(valid, values, np.nan), unit),
         "Exposure": (np.where(valid, times, np.nan), "s"),

@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["arcsec", "as_arcsec", "as_degrees", "as_positions", "as_seconds", "plain"]
+__all__ = ["arcsec", "as_arcsec", "as_degrees", "as_positions", "as_seconds", "plain", "unit_name"]
+
+#: What cameras call their numbers, by the names that astropy and FITS have for it.
+_UNIT_NAMES = {"counts": "ct"}
+
+
+def unit_name(text: str) -> str:
+    """Return the name of a unit as astropy and FITS know it; as it came, if it is known to neither."""
+    return _UNIT_NAMES.get(text.strip().lower(), text)
 
 
 def arcsec(values: npt.NDArray[np.float64]) -> Any:

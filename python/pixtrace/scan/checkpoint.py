@@ -10,7 +10,6 @@ import numpy as np
 from pixtrace.scan.block import MapBlock
 from pixtrace.scan.configuration import Configuration
 from pixtrace.scan.info import Info, Instrument
-from pixtrace.scan.pixel_results import make_pixel_table
 from pixtrace.scan.projection import MapGrid
 from pixtrace.scan.stack import MapStack
 from pixtrace.scan.state import PixelMapState
@@ -27,6 +26,8 @@ _SWITCHES = ("enable_level", "enable_weighting", "enable_bias")
 
 def to_state(model: PixelMap) -> PixelMapState:
     """Return everything that is needed to go on with maps; the arrays are those of the maps.
+
+    The table of the pixels belongs to it: what was not measured since the maps changed is measured now.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ def to_state(model: PixelMap) -> PixelMapState:
         integration_time=float(model.integration_time),
         configuration=info.configuration.changed() if isinstance(info.configuration, Configuration) else {},
         history=tuple(model.history),
-        table=None if model.fits is None else make_pixel_table(model),
+        table=model.get_pixel_table(),
         extra={
             "projection": block.grid.projection,
             "notes": notes,

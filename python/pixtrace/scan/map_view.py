@@ -111,6 +111,11 @@ class MapView:
         return self._record("filter_fwhm")
 
     @property
+    def correcting_fwhm(self) -> float:
+        """FWHM of the source for which filtering was corrected [arcsec]; NaN without a correction."""
+        return self._record("correcting_fwhm")
+
+    @property
     def noise_rescale(self) -> float:
         """Factor by which the noise was found to be larger than the weights said."""
         return self._record("noise_rescale")

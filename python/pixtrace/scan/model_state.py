@@ -10,6 +10,7 @@ import numpy as np
 
 from pixtrace.exceptions import DataError, ParameterError
 from pixtrace.scan import processing
+from pixtrace.scan._units import unit_name
 from pixtrace.scan.block import MapBlock, PixelMaps
 from pixtrace.scan.configuration import Configuration, setting
 from pixtrace.scan.flags import FrameFlag, SampleFlag
@@ -189,7 +190,7 @@ class ModelState:
         from astropy import units
 
         name = getattr(self.info.instrument, "data_unit", None) or "count"
-        return 1.0 * units.Unit({"counts": "count"}.get(str(name), str(name)))
+        return 1.0 * units.Unit(unit_name(str(name)))
 
     def copy(self, with_contents: bool = True) -> Self:
         """Return a copy: options and maps of its own, the same scans and reduction.

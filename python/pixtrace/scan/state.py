@@ -64,6 +64,11 @@ class StackLike(MapPlanes, Protocol):
     """The part of a `MapStack` that its state consists of."""
 
     @property
+    def has_base(self) -> bool:
+        """Whether there are maps of the previous round; asking makes none."""
+        ...
+
+    @property
     def pixel_ids(self) -> Any:
         """Number of each map's pixel."""
         ...
@@ -260,7 +265,7 @@ class PixelMapState:
             weight=stack.weight,
             exposure=stack.exposure,
             flag=stack.flag,
-            base=stack.base,
+            base=stack.base if stack.has_base else None,
             moments=moments if len(moments.sums) else None,
             content=tuple(stack.content),
             n_skipped=int(stack.n_skipped),
@@ -288,11 +293,11 @@ class PixelMapState:
             ours, theirs = getattr(self, name), getattr(stack, name)
             if ours is not theirs and not np.shares_memory(ours, theirs):
                 theirs[...] = ours
-        base = stack.base
         if self.base is None:
-            base[...] = np.nan
-        elif not np.shares_memory(self.base, base):
-            base[...] = self.base
+            if stack.has_base:
+                stack.base[...] = np.nan
+        elif not np.shares_memory(self.base, stack.base):
+            stack.base[...] = self.base
         moments = self.moments
         stack.sample_moments = SampleMoments.unknown(*self.data.shape) if moments is None else moments
         for word in CONTENTS:
