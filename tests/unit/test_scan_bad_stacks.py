@@ -57,7 +57,7 @@ def test_numbers_of_pixels_that_do_not_fit() -> None:
 def test_stacks_too_large_for_the_memory() -> None:
     for n, shape in ((2**60, (3, 4)), (10_000, (65_535, 65_535))):
         with pytest.raises(
-            MemoryLimitError, match=r"no memory for \d+ maps of \d+ x \d+ cells \(\d+\.\d GB\)"
+            MemoryLimitError, match=r"no memory for \d+ maps of \d+ x \d+ cells \(\d+\.\d GB\); make fewer"
         ) as caught:
             MapStack(n, shape, **GRID)
         assert isinstance(caught.value, MemoryError)

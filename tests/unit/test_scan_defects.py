@@ -309,6 +309,11 @@ def test_gains_are_brought_to_the_first_scans_units_once() -> None:
     other = PixelMap(one.info)
     other.create_from([one, two], assign_scans=False)
     assert one.source_model is model
+    other.create_from([two, one])  # now in the units of the other one
+    assert [one[0].gain, two[0].gain] == pytest.approx([0.4, 1.0])
+    other.create_from([two])
+    other.create_from([one, two])
+    assert [one[0].gain, two[0].gain] == pytest.approx([1.0, 2.5])
 
 
 def test_objects_of_others_are_read_by_their_attributes() -> None:

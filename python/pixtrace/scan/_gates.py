@@ -9,11 +9,25 @@ import numpy.typing as npt
 from pixtrace._arrays import as_count, as_machine_order, as_real
 from pixtrace.exceptions import DtypeError, ParameterError, ShapeError
 
-__all__ = ["as_bits", "as_flags", "as_indices", "as_mask", "as_pair", "as_rows", "as_sign", "as_threads"]
+__all__ = [
+    "as_bits",
+    "as_flags",
+    "as_indices",
+    "as_map_flags",
+    "as_mask",
+    "as_pair",
+    "as_rows",
+    "as_shape",
+    "as_sign",
+    "as_threads",
+]
 
 # Types of flags that the extension takes, each with those that fit into it.
 _FLAG_TYPES = {"u1": np.uint8, "b1": np.uint8, "i1": np.int32, "i2": np.int32, "u2": np.int32, "i4": np.int32}
 _SIGNS = {"+": 1, "-": -1, "0": 0}
+# Bits of a map cell, DISCARD and MASK, and the longest side of a map.
+_MAP_BITS = 3
+_LONGEST_SIDE = 65_535
 
 
 def _array(values: npt.ArrayLike, name: str, ndim: int) -> npt.NDArray[Any]:
@@ -84,6 +98,42 @@ def as_flags(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
         raise DtypeError(msg)
     dtype = _FLAG_TYPES.get(array.dtype.str[1:], np.int64)
     return as_machine_order(array.astype(dtype, copy=False))
+
+
+def as_map_flags(values: npt.ArrayLike, name: str, *, ndim: int) -> npt.NDArray[np.uint8]:
+    """Return flags of map cells.
+
+    Raises
+    ------
+    DtypeError
+        If they are not integers.
+    ParameterError
+        If there is another bit than those of DISCARD and MASK.
+    """
+    array = _array(values, name, ndim)
+    if array.dtype.kind not in "iub":
+        msg = f"`{name}` has dtype {array.dtype}; expected integers (1 = DISCARD, 2 = MASK)"
+        raise DtypeError(msg)
+    if array.dtype.kind != "b" and np.any(array & ~np.array(_MAP_BITS, dtype=array.dtype)):
+        msg = f"`{name}` holds other numbers than 1 (DISCARD), 2 (MASK) and their sum 3"
+        raise ParameterError(msg)
+    return array.astype(np.uint8, copy=False)
+
+
+def as_shape(shape: object) -> tuple[int, int]:
+    """Return the shape of a map, (n_y, n_x).
+
+    Raises
+    ------
+    ParameterError
+        If it is not two whole numbers from 1 on.
+    """
+    sides: Any = shape
+    if np.ndim(sides) != 1 or len(sides) != 2:  # noqa: PLR2004
+        msg = f"`shape` = {shape!r}; it must be (n_y, n_x)"
+        raise ParameterError(msg)
+    n_y, n_x = (as_count(side, "shape", least=1, most=_LONGEST_SIDE) for side in sides)
+    return n_y, n_x
 
 
 def as_bits(value: object, name: str) -> int:

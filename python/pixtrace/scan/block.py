@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pixtrace._arrays import as_count
 from pixtrace.exceptions import DataError, ParameterError
 from pixtrace.scan.stack import MapStack
 
@@ -191,6 +192,14 @@ class MapBlock:
             raise DataError(msg)
 
 
+def _whole(number: object) -> int | None:
+    """Return the number of a pixel, None if it is no whole number."""
+    try:
+        return as_count(number, "fixed_index")  # type: ignore[arg-type]
+    except ParameterError:
+        return None
+
+
 class PixelMaps(MutableMapping[int, "IntensityMap"]):
     """The maps of a block by the fixed index of their pixels.
 
@@ -208,20 +217,25 @@ class PixelMaps(MutableMapping[int, "IntensityMap"]):
     def __getitem__(self, fixed_index: int) -> IntensityMap:
         from pixtrace.scan.intensity_map import IntensityMap
 
-        if self.block is None or int(fixed_index) not in self.block.notes:
+        number = _whole(fixed_index)
+        if self.block is None or number is None or number not in self.block.notes:
             raise KeyError(fixed_index)
-        return IntensityMap(self.block, int(fixed_index))
+        return IntensityMap(self.block, number)
 
     def __setitem__(self, fixed_index: int, intensity_map: IntensityMap) -> None:
         if self.block is None:
             msg = f"there is no grid yet for the map of pixel {fixed_index}; call `create_from` or `set_grid` first"
             raise ParameterError(msg)
-        intensity_map.copy_into(self.block, int(fixed_index))
+        if not hasattr(intensity_map, "copy_into"):
+            msg = f"the map of pixel {fixed_index} is a {type(intensity_map).__name__}; expected an IntensityMap"
+            raise ParameterError(msg)
+        intensity_map.copy_into(self.block, as_count(fixed_index, "fixed_index"))
 
     def __delitem__(self, fixed_index: int) -> None:
-        if self.block is None or int(fixed_index) not in self.block.notes:
+        gone = _whole(fixed_index)
+        if self.block is None or gone is None or gone not in self.block.notes:
             raise KeyError(fixed_index)
-        self.block.keep(number for number in self.block.fixed_indices if number != int(fixed_index))
+        self.block.keep(number for number in self.block.fixed_indices if number != gone)
 
     def __iter__(self) -> Iterator[int]:
         return iter([] if self.block is None else self.block.fixed_indices)

@@ -59,8 +59,8 @@ class Integration:
         Number of subtractions of the source so far.
     dependents : dict of str to Dependents
         Degrees of freedom taken, by the name of the model.
-    is_normalized : bool
-        Whether `gain` was brought to the units of the first scan of a map.
+    unit_factor : float
+        Part of `gain` that brings the signals to the units of the first scan of the maps that they are in.
 
     Raises
     ------
@@ -82,7 +82,7 @@ class Integration:
         self.source_sync_gain = np.zeros(self.channels.size)
         self.source_generation = 0
         self.dependents: dict[str, Dependents] = {}
-        self.is_normalized = False
+        self.unit_factor = 1.0
 
     def __repr__(self) -> str:
         return f"<Integration {self.get_id()}: {self.frames.size} frames, {self.channels.size} channels>"

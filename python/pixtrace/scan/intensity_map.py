@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pixtrace._arrays import as_double
 from pixtrace.exceptions import DataError, ShapeError
 from pixtrace.scan import processing
+from pixtrace.scan._gates import as_map_flags
 from pixtrace.scan._units import as_arcsec
 from pixtrace.scan.block import MapBlock
 from pixtrace.scan.configuration import setting
@@ -311,18 +313,20 @@ class IntensityMap:
 
         Raises
         ------
-        ShapeError
-            If one has another shape.
+        ShapeError, DtypeError, ParameterError
+            If one has another shape, or does not hold numbers, or flags that there are not. Nothing was set then.
         DataError
             If there is no such plane.
         """
+        arrays: dict[str, npt.NDArray[Any]] = {}
         for name, values in planes.items():
             if name not in {"data", "weight", "exposure", "flag", "base"}:
                 msg = f"a map has no plane {name!r}; it has data, weight, exposure, flag and base"
                 raise DataError(msg)
-            array = np.asarray(values)
-            if array.shape != self.shape:
-                msg = f"`{name}` has shape {array.shape}; expected {self.shape}, that of the map"
+            arrays[name] = as_map_flags(values, name, ndim=2) if name == "flag" else as_double(values, name)
+            if arrays[name].shape != self.shape:
+                msg = f"`{name}` has shape {arrays[name].shape}; expected {self.shape}, that of the map"
                 raise ShapeError(msg)
+        for name, array in arrays.items():
             getattr(self.block.stack, name)[self._row] = array
         self.block.stack.mark_content("given", pixels=self._rows)

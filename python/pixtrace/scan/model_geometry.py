@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pixtrace.exceptions import DataError
+from pixtrace.exceptions import DataError, ParameterError
 from pixtrace.scan._units import as_arcsec, plain
 from pixtrace.scan.configuration import setting
 from pixtrace.scan.model_state import ModelState
@@ -51,9 +51,18 @@ class ModelGeometry(ModelState):
 
         Raises
         ------
+        ParameterError
+            If there is something else than scans.
         DataError
             If there is no scan, no valid frame, or no size for the cells, or the map would be too large.
         """
+        if hasattr(scans, "integrations"):
+            msg = "`scans` is a scan; expected a list of scans, [scan]"
+            raise ParameterError(msg)
+        for scan in scans:
+            if not hasattr(scan, "integrations"):
+                msg = f"`scans` holds a {type(scan).__name__}; expected scans, such as `Scan.from_arrays` makes"
+                raise ParameterError(msg)
         if len(scans) == 0:
             msg = "there are no scans to make maps from; expected one or more"
             raise DataError(msg)
@@ -75,16 +84,20 @@ class ModelGeometry(ModelState):
             yield from scan.integrations
 
     def assign_scans(self, scans: Sequence[Scan]) -> None:
-        """Make this the source model of scans, and bring the gains of their integrations to the first one's units."""
+        """Make this the source model of scans, and bring the gains of their integrations to the first one's units.
+
+        What they were brought to for other maps before is undone.
+        """
         reference = None
         for scan in scans:
             scan.set_source_model(self)  # type: ignore[arg-type] # a PixelMap is all there is of this class
             for integration in scan.integrations:
                 jansky = integration.info.instrument.jansky_per_beam
                 reference = jansky if reference is None else reference
-                if not integration.is_normalized:
-                    integration.gain *= jansky / reference
-                    integration.is_normalized = True
+                factor = jansky / reference
+                if factor != integration.unit_factor:
+                    integration.gain *= factor / integration.unit_factor
+                    integration.unit_factor = factor
 
     def create_grid(self) -> None:
         """Set the grid from the options and from where the boresight of all scans went; maps are dropped."""

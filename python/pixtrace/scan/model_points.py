@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pixtrace._arrays import as_double, as_real
 from pixtrace.exceptions import DataError, ParameterError
 from pixtrace.scan import access
 from pixtrace.scan._units import as_seconds
@@ -92,6 +94,7 @@ class ModelPoints(ModelGeometry):
         ShapeError, DtypeError
             If the arrays do not fit each other.
         """
+        gains = as_double(frame_gains, "frame_gains", ndim=1), as_double(source_gains, "source_gains", ndim=1)
         fixed, columns = access.channel_columns(pixels)
         if np.unique(fixed).size != fixed.size:
             msg = "a pixel is in the group more than once; every pixel has one map and can be added once"
@@ -104,9 +107,9 @@ class ModelPoints(ModelGeometry):
         return int(
             self.need_block().stack.add_points(
                 frames.data,
-                np.asarray(frame_gains, dtype=np.float64),
+                gains[0],
                 np.asarray(frames.relative_weight, dtype=np.float64),
-                np.asarray(source_gains, dtype=np.float64),
+                gains[1],
                 np.asarray(access.table_of(pixels).variance, dtype=np.float64),
                 access.usable_frames(frames),
                 indices,
@@ -181,13 +184,14 @@ class ModelPoints(ModelGeometry):
         DataError
             If its grid is another.
         """
-        if not (np.isfinite(weight) and weight >= 0):
+        weight = as_real(weight, "weight")
+        if not 0 <= weight < math.inf:
             msg = f"`weight` = {weight}; it must be a number from 0 on"
             raise ParameterError(msg)
         found = self._combine(self._check_other(other))
         if found is not None:
             rows, stack = found
-            self.need_block().stack.add_model_data(stack, float(weight), pixels=rows, n_threads=self.n_threads)
+            self.need_block().stack.add_model_data(stack, weight, pixels=rows, n_threads=self.n_threads)
 
     def add_model(self, source_model: Any, weight: float = 1.0) -> None:
         """Add another model with all it knows: maps, generation, integration time, switches.
@@ -304,11 +308,11 @@ class ModelPoints(ModelGeometry):
         block.stack.sync(
             frames.data,
             np.asarray(frames.valid, dtype=bool),
-            np.asarray(frame_gains, dtype=np.float64),
+            frame_gains,
             columns[mapped],
             access.map_indices(frames),
-            np.asarray(source_gains, dtype=np.float64),
-            np.asarray(sync_gains, dtype=np.float64),
+            source_gains,
+            sync_gains,
             frames.sample_flag,
             access.blank_flag(frames),
             pixels=rows,

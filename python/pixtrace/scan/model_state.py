@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pixtrace.exceptions import DataError, ParameterError
+from pixtrace._arrays import as_count
+from pixtrace.exceptions import DataError
 from pixtrace.scan import processing
+from pixtrace.scan._gates import as_shape
 from pixtrace.scan._units import unit_name
 from pixtrace.scan.block import MapBlock, PixelMaps
 from pixtrace.scan.configuration import Configuration, setting
@@ -155,7 +157,7 @@ class ModelState:
             ``(n_y, n_x)``.
         """
         block = self.need_block()
-        n_y, n_x = (int(side) for side in shape)
+        n_y, n_x = as_shape(shape)
         old = block.grid
         numbers = block.fixed_indices
         self.set_grid(MapGrid((n_y, n_x), old.resolution, old.reference_index, old.projection))
@@ -332,10 +334,7 @@ class ModelState:
         ParameterError
             If it is less.
         """
-        if isinstance(threads, bool) or int(threads) != threads or threads < 1:
-            msg = f"`threads` = {threads!r}; it must be a whole number from 1 on"
-            raise ParameterError(msg)
-        self._threads = int(threads)
+        self._threads = as_count(threads, "threads", least=1)
 
     def no_parallel(self) -> None:
         """Work in one thread."""

@@ -8,30 +8,23 @@ import numpy as np
 
 from pixtrace.exceptions import DataError
 from pixtrace.scan import access, processing
-from pixtrace.scan._units import as_arcsec
-from pixtrace.scan.block import MapBlock
 from pixtrace.scan.configuration import setting
 from pixtrace.scan.fits import PixelFits, fit_maps
-from pixtrace.scan.intensity_map import IntensityMap
-from pixtrace.scan.model_points import ModelPoints
+from pixtrace.scan.model_units import ModelUnits
 from pixtrace.scan.pixel_results import apply_fits, make_pixel_table
 from pixtrace.scan.products import pixel_map_files
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
     from pathlib import Path
     from typing import Self
 
-    import numpy.typing as npt
-
-    from pixtrace.scan.fits import PixelFit
     from pixtrace.scan.tables import PixelTable
 
 __all__ = ["PixelMap"]
 
 
-class PixelMap(ModelPoints):
+class PixelMap(ModelUnits):
     """One map of a known source for each pixel of a scanning camera.
 
     A pixel sees the source where the telescope looks past it by the pixel's own offset; so in the map of a pixel,
@@ -250,158 +243,3 @@ class PixelMap(ModelPoints):
             Maps without scans.
         """
         return pixel_map_files().read(cls, path)
-
-    @classmethod
-    def parallel_safe_add_points(cls, args: tuple[Any, ...], pixel_number: int) -> tuple[int, IntensityMap]:
-        """Add samples to one map, which may be done for several maps at once.
-
-        Parameters
-        ----------
-        args : tuple
-            Template (`IntensityMap`), maps by fixed index, fixed indices (n_pixels,), data, gains and weights
-            (n_frames, n_pixels), time of a sample [s], cells (2, n_frames, n_pixels or 1).
-        pixel_number : int
-            Place of the pixel among the fixed indices.
-
-        Returns
-        -------
-        int, IntensityMap
-            Its fixed index and its map: the one there was, with the samples added, or a new one.
-        """
-        template, maps, fixed_indices, data, gains, weights, dt, indices = args
-        fixed_index = int(fixed_indices[pixel_number])
-        found = maps.get(fixed_index)
-        if found is None:
-            found = IntensityMap(MapBlock(template.grid, [fixed_index], info=template.info), fixed_index)
-        column = slice(pixel_number, pixel_number + 1)
-        cells = np.asarray(indices)
-        cells = cells[..., column] if cells.shape[2] > 1 else cells
-        found.block.stack.accumulate(
-            np.asarray(data)[:, column],
-            np.asarray(gains)[:, column],
-            np.asarray(weights)[:, column],
-            cells,
-            float(dt),
-            pixels=[found.block.row(fixed_index)],
-        )
-        return fixed_index, found
-
-    @classmethod
-    def parallel_safe_merge_accumulate(
-        cls, args: tuple[Mapping[int, Any], Mapping[int, Any]], pixel_index: int
-    ) -> tuple[int, IntensityMap | None]:
-        """Merge one map onto another, which may be done for several maps at once.
-
-        Parameters
-        ----------
-        args : tuple
-            Maps by fixed index, and those to be merged onto them.
-        pixel_index : int
-            Fixed index of the pixel.
-
-        Returns
-        -------
-        int, IntensityMap or None
-            The fixed index and the merged map; a copy of the other's if there is no map yet.
-        """
-        maps, others = args
-        ours, theirs = maps.get(pixel_index), others.get(pixel_index)
-        if theirs is None:
-            return pixel_index, ours
-        if ours is None:
-            return pixel_index, theirs.copy()
-        ours.merge_accumulate(theirs)
-        return pixel_index, ours
-
-    @classmethod
-    def parallel_safe_process_final(
-        cls, args: tuple[Mapping[int, Any]], pixel_index: int
-    ) -> tuple[int, IntensityMap | None]:
-        """Level and reweight one map for good, which may be done for several maps at once.
-
-        Parameters
-        ----------
-        args : tuple
-            Maps by fixed index.
-        pixel_index : int
-            Fixed index of the pixel.
-
-        Returns
-        -------
-        int, IntensityMap or None
-            The fixed index and the map.
-        """
-        found = args[0].get(pixel_index)
-        if found is not None:
-            found.process_final()
-        return pixel_index, found
-
-    @classmethod
-    def parallel_safe_sync_source_gains(cls, args: tuple[Any, ...], pixel_number: int) -> npt.NDArray[Any]:
-        """Subtract the source from the signal of one channel, which may be done for several channels at once.
-
-        Parameters
-        ----------
-        args : tuple
-            Maps by fixed index, frames, channels, frame gains (n_frames,), source gains and sync gains of all channels.
-        pixel_number : int
-            Place of the channel in the group.
-
-        Returns
-        -------
-        ndarray, shape (n_frames,)
-            The signal, which is changed in place, as are the sample flags.
-        """
-        maps, frames, pixels, frame_gains, source_gains, sync_gains = args
-        fixed, columns = access.channel_columns(pixels)
-        column = int(columns[pixel_number])
-        found = maps.get(int(fixed[pixel_number]))
-        if found is not None:
-            row = found.block.row(found.fixed_index)
-            found.block.end_accumulation([row])
-            found.block.stack.sync(
-                frames.data,
-                np.asarray(frames.valid, dtype=bool),
-                np.asarray(frame_gains, dtype=np.float64),
-                np.array([column]),
-                access.map_indices(frames),
-                np.asarray(source_gains, dtype=np.float64),
-                np.asarray(sync_gains, dtype=np.float64),
-                frames.sample_flag,
-                access.blank_flag(frames),
-                pixels=[row],
-            )
-        signal: npt.NDArray[Any] = frames.data[:, column]
-        return signal
-
-    @classmethod
-    def parallel_safe_calculate_pixel_data(cls, args: tuple[Any, ...], pixel_number: int) -> PixelFit | None:
-        """Find the source in one map, which may be done for several maps at once.
-
-        Parameters
-        ----------
-        args : tuple
-            Maps by fixed index, whether to smooth before, FWHM of a point source, degree of the spline through the
-            peak, whether to lower it where there are too few cells.
-        pixel_number : int
-            Fixed index of the pixel.
-
-        Returns
-        -------
-        PixelFit or None
-            None if there is no map or no source.
-        """
-        maps, smooth, point_size, degree, reduce_degrees = args
-        found = maps.get(pixel_number)
-        if found is None or not found.is_valid():
-            return None
-        beam = as_arcsec(point_size, "point_size")
-        fits = fit_maps(
-            found.block,
-            [found.fixed_index],
-            smooth_fwhm=beam if smooth else None,
-            point_size=beam if np.isfinite(beam) else None,
-            degree=degree,
-            reduce_degrees=reduce_degrees,
-        )
-        return fits.fit(0) if fits.is_found[0] else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pixtrace._arrays import as_count, as_double, as_flag, as_real, check_callable
 from pixtrace.exceptions import ParameterError, ShapeError
 from pixtrace.scan._gates import as_pair, as_rows, as_sign, as_threads
@@ -149,7 +151,7 @@ class MapStack(StackMaps):
         if (shape == "fixed") != (fixed is not None):
             msg = "`fixed` gives both widths and the angle of a fixed shape; it goes with shape='fixed', and no other"
             raise ParameterError(msg)
-        if fixed is not None and len(fixed) != 3:  # noqa: PLR2004
+        if fixed is not None and (np.ndim(fixed) != 1 or len(fixed) != 3):  # noqa: PLR2004
             msg = f"`fixed` = {fixed!r}; it must be (FWHM major, FWHM minor, angle)"
             raise ParameterError(msg)
         check_callable(progress, "progress")

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pixtrace._arrays import as_count, as_double, check_shape
-from pixtrace.exceptions import DtypeError, MemoryLimitError, ParameterError, ShapeError
-from pixtrace.scan._gates import as_indices, as_pair, as_rows
-from pixtrace.scan.stack_memory import DISCARD, MASK
+from pixtrace.exceptions import MemoryLimitError, ParameterError, ShapeError
+from pixtrace.scan._gates import as_indices, as_map_flags, as_pair, as_rows, as_shape
+from pixtrace.scan.stack_memory import DISCARD
 from pixtrace.scan.stack_moments import StackMoments
 
 if TYPE_CHECKING:
@@ -40,16 +40,14 @@ class StackPlanes(StackMoments):
         pixel_ids: npt.ArrayLike | None = None,
     ) -> None:
         n_pixels = as_count(n_pixels, "n_pixels")
-        if np.ndim(shape) != 1 or len(shape) != 2:  # noqa: PLR2004
-            msg = f"`shape` = {shape!r}; it must be (n_y, n_x)"
-            raise ParameterError(msg)
-        n_y, n_x = (as_count(n, "shape", least=1, most=65_535) for n in shape)
+        n_y, n_x = as_shape(shape)
         full = (n_pixels, n_y, n_x)
         try:
             planes = [np.zeros(full) for _ in range(3)]
             flag = np.full(full, DISCARD, dtype=np.uint8)
         except (MemoryError, ValueError) as error:
-            msg = f"no memory for {n_pixels} maps of {n_y} x {n_x} cells ({25e-9 * n_pixels * n_y * n_x:.1f} GB)"
+            size = f"{25e-9 * n_pixels * n_y * n_x:.1f} GB"
+            msg = f"no memory for {n_pixels} maps of {n_y} x {n_x} cells ({size}); make fewer maps, or larger cells"
             raise MemoryLimitError(msg) from error
         data, weight, exposure = planes
         self._adopt(data, weight, exposure, flag, resolution, reference_index, pixel_ids)
@@ -105,16 +103,10 @@ class StackPlanes(StackMoments):
         ]
         for plane, name in zip(planes[1:], ("weight", "exposure"), strict=True):
             check_shape(plane, planes[0].shape, name, "data")
-        flags = np.asarray(flag)
-        if flags.dtype.kind not in "iub":
-            msg = f"`flag` has dtype {flags.dtype}; expected integers (1 = DISCARD, 2 = MASK)"
-            raise DtypeError(msg)
+        flags = as_map_flags(flag, "flag", ndim=_N_AXES)
         check_shape(flags, planes[0].shape, "flag", "data")
-        if np.any(flags & ~np.array(DISCARD | MASK, dtype=flags.dtype) if flags.dtype.kind != "b" else False):
-            msg = "`flag` holds other numbers than 1 (DISCARD), 2 (MASK) and their sum 3"
-            raise ParameterError(msg)
         stack = cls.__new__(cls)
-        own_flags = np.array(flags, dtype=np.uint8, order="C")
+        own_flags = np.array(flags, order="C")
         stack._adopt(  # noqa: SLF001 - our own
             planes[0], planes[1], planes[2], own_flags, resolution, reference_index, pixel_ids
         )
