@@ -1,9 +1,12 @@
 """What the reference gets wrong (section 17 of its description) and these maps get right, defect by defect.
 
-Those of the fits and of the arrays stand with the tests of fits and arrays.
+14, the fits, is in `test_scan_accuracy.py`; 15, couplings and tables, in `test_scan_pixel_map.py`, `test_scan_files.py`
+and `test_io_rcp.py`; more of 20 in `test_scan_processing.py`. What sofia_redux does instead, number by number, is in
+`tests/adapters/sofia_peer/peer_defects.py`, which runs it.
 """
 
 import json
+import logging
 from types import SimpleNamespace
 from typing import Any
 
@@ -240,6 +243,20 @@ def test_16_frames_outside_have_no_index_and_emptiness_is_that_of_the_cells() ->
     assert len(model.pixel_maps) == n_maps
     assert model.is_empty()
     assert not model.is_valid()
+
+
+def test_17_calls_with_threads_change_nothing_and_leave_no_log_handlers() -> None:
+    def n_handlers() -> int:
+        loggers = logging.getLogger().manager.loggerDict.values()
+        return sum(len(getattr(logger, "handlers", [])) for logger in loggers)
+
+    before = n_handlers()
+    expected = make_maps(make_scan(400, options={"jobs": 1}))
+    for jobs in (2, 8):
+        model = make_maps(make_scan(400, options={"jobs": jobs}))
+        for number, found in model.pixel_maps.items():
+            np.testing.assert_array_equal(found.map.data, expected.pixel_maps[number].map.data)
+    assert n_handlers() == before
 
 
 def test_18_a_clean_copy_copies_no_maps() -> None:

@@ -11,72 +11,20 @@ import pytest
 from pixtrace.adapters.sofia import IntensityMap, PixelMap
 from pixtrace.exceptions import ParameterError
 from pixtrace.scan import PixelMap as BlockModel
-from tests.adapters.sofia_peer.untyped import (
-    Reduction,
-    astro_intensity_map,
-    cloudpickle,
-    example_info,
-    log,
-    pixel_map,
-    units,
-)
+from tests.adapters.sofia_peer.scans import make, ones
+from tests.adapters.sofia_peer.untyped import astro_intensity_map, cloudpickle, pixel_map, units
 
-
-@pytest.fixture(scope="module")
-def scan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a simulated scan over a source of FWHM 10 arcsec."""
-    path = tmp_path_factory.mktemp("scan") / "scan.fits"
-    Reduction("example").info.write_simulated_hdul(str(path), fwhm=10 * units.arcsec)
-    log.setLevel("ERROR")
-    return path
-
-
-@pytest.fixture(scope="module")
-def loaded(scan_file: Path) -> Any:
-    """Return a reduction, and a function that reads the scan."""
-    reduction = Reduction("example")
-    log.setLevel("ERROR")
-    for name in ("parallel.cores", "parallel.jobs"):
-        reduction.configuration.parse_key_value(name, "1")
-    # There are hardly more samples than cells: redundancy would discard them all.
-    for name, value in (("indexing", "True"), ("indexing.check_memory", "False"), ("pixelmap.process", "False")):
-        reduction.configuration.parse_key_value(name, value)
-    reduction.update_parallel_config()
-
-    def read() -> Any:
-        info = example_info.ExampleInfo()
-        info.read_configuration()
-        log.setLevel("ERROR")
-        return info.get_channels_instance().read_scan(str(scan_file))
-
-    return reduction, read
-
-
-def make(loaded: Any, kind: Any = PixelMap) -> Any:
-    """Return a model with grid and lookup, and the samples of the scan."""
-    reduction, read = loaded
-    model = kind(reduction.info, reduction=reduction)
-    model.create_from([read()])
-    reduction.available_reduction_jobs = 1
-    model.add_integration(model.scans[0][0])
-    return model
+pytest_plugins = ("tests.adapters.sofia_peer.fixtures",)
 
 
 @pytest.fixture
 def model(loaded: Any) -> Any:
-    return make(loaded)
+    return make(loaded, PixelMap)
 
 
 def planes(found: Any) -> tuple[Any, Any, Any, Any]:
     """Return the arrays of a map of sofia_redux."""
     return found.map.data, found.map.weight.data, found.map.exposure.data, found.map.flag
-
-
-def ones(model: Any) -> tuple[Any, Any, Any, Any]:
-    """Return frames and channels of a model's scan, and gains of one."""
-    integration = model.scans[0][0]
-    frames, channels = integration.frames, integration.channels
-    return frames, channels.get_mapping_pixels(), np.ones(frames.size), np.ones(channels.size)
 
 
 def test_the_arrays_are_windows_on_one_block(model: Any) -> None:
@@ -143,7 +91,7 @@ def test_a_round_counts_once_and_processing_again_changes_nothing(model: Any) ->
 
 
 def test_a_model_that_is_added_stays_as_it_is_and_weighs_what_it_should(loaded: Any, model: Any) -> None:
-    other = make(loaded)
+    other = make(loaded, PixelMap)
     other.process()
     model.pixel_maps = {}
     before = other.pixel_maps[3].map.data.copy(), other.pixel_maps[3].map.weight.data.copy()
@@ -157,7 +105,7 @@ def test_a_model_that_is_added_stays_as_it_is_and_weighs_what_it_should(loaded: 
 
 
 def test_merging_keeps_pixels_that_one_side_has(loaded: Any, model: Any) -> None:
-    other = make(loaded)
+    other = make(loaded, PixelMap)
     sums = other.pixel_maps[1].map.data.copy()
     del model.pixel_maps[1], other.pixel_maps[2]
     model.merge_accumulate(other)
