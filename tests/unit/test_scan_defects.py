@@ -250,8 +250,8 @@ def test_17_calls_with_threads_change_nothing_and_leave_no_log_handlers() -> Non
         loggers = logging.getLogger().manager.loggerDict.values()
         return sum(len(getattr(logger, "handlers", [])) for logger in loggers)
 
-    before = n_handlers()
     expected = make_maps(make_scan(400, options={"jobs": 1}))
+    before = n_handlers()
     for jobs in (2, 8):
         model = make_maps(make_scan(400, options={"jobs": jobs}))
         for number, found in model.pixel_maps.items():

@@ -108,7 +108,7 @@ def test_7_a_model_that_is_added_is_not_copied(loaded: Any, model: Any) -> None:
 
 def test_8_copies_lose_the_reference(model: Any) -> None:
     def reference(one: Any) -> list[float]:
-        return np.asarray(one.pixel_maps[3].map.grid.reference_index.coordinates).tolist()
+        return [float(index) for index in one.pixel_maps[3].map.grid.reference_index.coordinates]
 
     assert reference(model) == [52.5, 60.5]
     assert reference(model.copy()) == [0.0, 0.0]
