@@ -1,6 +1,7 @@
 """Spectra, replaced pixels and subtracted sources against the truth of simulated scenes."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -334,11 +335,22 @@ class TestReplacement:
         found = replace_bad_pixels(replace(scene.image, dq=dq, flux=flux), fitted)
         assert abs(found.flux[row, column] / scene.truth[row, column] - 1) < 0.2
 
-    def test_models_of_other_exposures_have_the_error_of_the_scale(
-        self, scenes: list[tuple[Scene, FittedImage]]
-    ) -> None:
+    def test_models_of_other_exposures_have_their_errors_too(self, scenes: list[tuple[Scene, FittedImage]]) -> None:
+        pulls = []
+        for (_, fitted), (other, _) in pairwise([*scenes, scenes[0]]):
+            applied = apply_model(other.image, fitted.model, TraceParams.robust())
+            found = replace_bad_pixels(other.image, applied)
+            assert found.has_record
+            assert found.error is not None
+            assert found.dq is not None
+            filled = (found.dq & FLUX_ESTIMATED).astype(bool)
+            pulls.append(((found.flux - other.truth) / found.error)[filled])
+        check_pulls(np.concatenate(pulls), std=0.15, bias=0.15)
+
+    def test_without_a_record_there_is_the_error_of_the_scale(self, scenes: list[tuple[Scene, FittedImage]]) -> None:
         (_, fitted), (other, own) = scenes[:2]
-        applied = apply_model(other.image, fitted.model, TraceParams.robust())
+        bare = TraceModel.from_tables(fitted.model.tables())
+        applied = apply_model(other.image, bare, TraceParams.robust())
         found, best = replace_bad_pixels(other.image, applied), replace_bad_pixels(other.image, own)
         assert not found.has_record
         assert found.error is not None

@@ -87,7 +87,11 @@ def refined(
     Raises
     ------
     DataError
-        The model does not know its covariances, which propagated errors and the robust method need.
+        The record of the fit is one with other variances.
+
+    Notes
+    -----
+    The profile of a model without a record, such as that of another exposure, counts as known exactly.
     """
     is_robust = params.method == "robust"
     is_propagated = params.errors == "propagated" and image.error is not None
@@ -119,6 +123,7 @@ def refined(
         alpha_os,
         variances=list(image.variances.values()) if is_propagated else [],
         significant=is_robust,
+        profile_errors=fitted.model.has_record,
         n_covariances=params.n_covariances if is_propagated else 0,
         **params.oversample_kwargs(),
         flipped=image.flipped,
