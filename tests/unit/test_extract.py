@@ -286,6 +286,16 @@ class TestSpectra:
         np.testing.assert_allclose(np.median(spectrum.flux / light(scene)[102]), 1, atol=0.02)
         assert np.all(spectrum.error > 0)
 
+    def test_without_errors_the_scatter_tells_them(self, scenes: list[tuple[Scene, FittedImage]]) -> None:
+        # A bright star has more noise than the background, and most of the pixels are background.
+        pulls = []
+        for scene, _ in scenes[:3]:
+            image = replace(scene.image, error=None)
+            found = extract(image, fit_image(image, TraceParams.robust()), source=RANGE)
+            truth = light(scene)
+            pulls += [pulls_of(spectrum, truth[label]) for label, spectrum in found.spectra.items()]
+        assert 0.9 < np.std(np.concatenate(pulls)) < 1.25
+
 
 class TestReplacement:
     def test_filled_pixels_have_the_errors_they_say(self, scenes: list[tuple[Scene, FittedImage]]) -> None:

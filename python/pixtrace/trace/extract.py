@@ -94,7 +94,7 @@ def extract(
     ----------
     image : SpectralImage
         The image. Pixels that are missing or DO_NOT_USE, or whose error is not positive, are left out. Without errors,
-        the spread of a region's pixels about the model is taken for their error.
+        the spread about the model of the pixels of a region that are about as bright is taken for their error.
     fitted : FittedImage or TraceModel
         Its model: from `pixtrace.trace.fit_image`, or `apply_model` for a model of another exposure.
     source : tuple of float, optional
