@@ -118,6 +118,7 @@ class TraceModel:
     def table(self, label: int) -> _Table: ...
     def with_records(self, records: Mapping[int, _Record]) -> TraceModel: ...
     def record(self, label: int) -> _Record | None: ...
+    def n_components(self, label: int) -> int | None: ...
     def covariance(self, label: int, spline: int, component: int) -> _Float64 | None: ...
 
 def evaluate(model: TraceModel, points: _PointArguments, *, n_threads: int | None) -> _Float64: ...
@@ -204,6 +205,7 @@ def oversample_with_errors(
     significant: bool,
     n_covariances: int,
     adequacy: bool,
+    known_profile: bool,
     single: bool,
     n_threads: int | None,
     progress: _Progress | None,
@@ -230,7 +232,13 @@ def oversample(
     progress: _Progress | None,
 ) -> list[npt.NDArray[np.floating[Any]]]: ...
 def rescale(
-    model: TraceModel, flux: _Plane, alpha: _Float64, region_map: _Labels, *, n_threads: int | None
+    model: TraceModel,
+    flux: _Plane,
+    error: _Plane | None,
+    alpha: _Float64,
+    region_map: _Labels,
+    *,
+    n_threads: int | None,
 ) -> TraceModel: ...
 def linear_oversample(
     data: _Plane,

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pixtrace.exceptions import DataError, MemoryLimitError, ParameterError, ShapeError
 from pixtrace.trace import linear_oversample
-from pixtrace.trace.exposure import fit_image, oversample_image, trace_image_planes
+from pixtrace.trace.exposure import oversample_image, trace_image_planes
+from pixtrace.trace.fitting import fit_image
 from pixtrace.trace.image import DO_NOT_USE, FLUX_ESTIMATED, SpectralImage
 from pixtrace.trace.oversample import alpha_on_grid, fine_rows, nearest_rows
 from pixtrace.trace.params import TraceParams

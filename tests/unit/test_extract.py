@@ -1,6 +1,7 @@
 """Spectra, replaced pixels and subtracted sources against the truth of simulated scenes."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -285,6 +286,16 @@ class TestSpectra:
         np.testing.assert_allclose(np.median(spectrum.flux / light(scene)[102]), 1, atol=0.02)
         assert np.all(spectrum.error > 0)
 
+    def test_without_errors_the_scatter_tells_them(self, scenes: list[tuple[Scene, FittedImage]]) -> None:
+        # A bright star has more noise than the background, and most of the pixels are background.
+        pulls = []
+        for scene, _ in scenes[:3]:
+            image = replace(scene.image, error=None)
+            found = extract(image, fit_image(image, TraceParams.robust()), source=RANGE)
+            truth = light(scene)
+            pulls += [pulls_of(spectrum, truth[label]) for label, spectrum in found.spectra.items()]
+        assert 0.9 < np.std(np.concatenate(pulls)) < 1.25
+
 
 class TestReplacement:
     def test_filled_pixels_have_the_errors_they_say(self, scenes: list[tuple[Scene, FittedImage]]) -> None:
@@ -334,11 +345,22 @@ class TestReplacement:
         found = replace_bad_pixels(replace(scene.image, dq=dq, flux=flux), fitted)
         assert abs(found.flux[row, column] / scene.truth[row, column] - 1) < 0.2
 
-    def test_models_of_other_exposures_have_the_error_of_the_scale(
-        self, scenes: list[tuple[Scene, FittedImage]]
-    ) -> None:
+    def test_models_of_other_exposures_have_their_errors_too(self, scenes: list[tuple[Scene, FittedImage]]) -> None:
+        pulls = []
+        for (_, fitted), (other, _) in pairwise([*scenes, scenes[0]]):
+            applied = apply_model(other.image, fitted.model, TraceParams.robust())
+            found = replace_bad_pixels(other.image, applied)
+            assert found.has_record
+            assert found.error is not None
+            assert found.dq is not None
+            filled = (found.dq & FLUX_ESTIMATED).astype(bool)
+            pulls.append(((found.flux - other.truth) / found.error)[filled])
+        check_pulls(np.concatenate(pulls), std=0.15, bias=0.15)
+
+    def test_without_a_record_there_is_the_error_of_the_scale(self, scenes: list[tuple[Scene, FittedImage]]) -> None:
         (_, fitted), (other, own) = scenes[:2]
-        applied = apply_model(other.image, fitted.model, TraceParams.robust())
+        bare = TraceModel.from_tables(fitted.model.tables())
+        applied = apply_model(other.image, bare, TraceParams.robust())
         found, best = replace_bad_pixels(other.image, applied), replace_bad_pixels(other.image, own)
         assert not found.has_record
         assert found.error is not None

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from pixtrace.exceptions import OutputExistsError, ParameterError
+from pixtrace.io import oversample_exposure
 from pixtrace.io.exposure import Exposure
 from pixtrace.io.jwst import JwstExposure
+from pixtrace.trace import TraceParams
 from tests.jwst_models import miri_mrs, nirspec_ifu, nirspec_ifu_by_slit, nirspec_slits, write_case
 from tests.jwst_product import make_product, make_results
 from tests.untyped import datamodels, fits, fits_support
@@ -120,6 +122,34 @@ def test_grid_and_wcs_agree(folder: Path, tmp_path: Path, name: str, factor: flo
         wavelength = np.array(model.wavelength)[inside][seen]
         world = wcs(x[inside][seen], y[inside][seen], with_bounding_box=False)[2]
         np.testing.assert_allclose(wavelength, world, rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["mrs", "ifu_nrs1", "fixed_slits"])
+def test_covariances_are_extensions(folder: Path, tmp_path: Path, name: str) -> None:
+    with JwstExposure.open(folder / f"{name}_cal.fits") as exposure:
+        robust = TraceParams.robust().replace(n_covariances=2)
+        results = oversample_exposure(exposure, 2.0, robust)
+        files = exposure.save(results, tmp_path / "product.fits")
+    assert files == [tmp_path / "product.fits"]
+    planes = planes_of(files[0])
+    for version, result in enumerate(results, start=1):
+        for rows, made in enumerate(result.covariances, start=1):
+            found = planes[f"COVAR_{rows}", version]
+            assert found.shape == planes["SCI", version].shape
+            if name == "mrs":
+                # Turned; and as in any file, it is the covariance with the next pixel, whose place is one more.
+                np.testing.assert_array_equal(found[:, :-rows], np.rot90(made, -1)[:, rows:])
+                assert np.isnan(found[:, -rows:]).all()
+            else:
+                np.testing.assert_array_equal(found, made)
+            assert np.isfinite(found).mean() > 0.5 * np.isfinite(planes["SCI", version]).mean()
+    with datamodels.open(files[0]) as model:
+        model.validate()
+        if name != "fixed_slits":
+            np.testing.assert_array_equal(model.extra_fits.COVAR_2.data, planes["COVAR_2", 1])
+        model.save(tmp_path / "again.fits")
+    if name != "fixed_slits":
+        np.testing.assert_array_equal(planes_of(tmp_path / "again.fits")["COVAR_2", 1], planes["COVAR_2", 1])
 
 
 @pytest.mark.parametrize("factor", [2.0, 1.3])

@@ -188,10 +188,25 @@ def test_half_a_file_is_refused(model: TraceModel, tmp_path: Path, suffix: str, 
         TraceModel.load(path)
 
 
+@pytest.mark.parametrize("suffix", [".asdf", ".fits"])
+def test_a_flipped_bit_is_seen(recorded: TraceModel, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"model{suffix}"
+    recorded.save(path)
+    content = bytearray(path.read_bytes())
+    knot = recorded.tables()[102][5].view("u8")[-5:]
+    number = knot.astype("<u8" if suffix == ".asdf" else ">u8").tobytes()
+    content[content.index(number) + 3] ^= 4
+    path.write_bytes(bytes(content))
+    with pytest.raises(FileReadError, match=f"model{suffix}.*complete copy"):
+        TraceModel.load(path)
+
+
 def damage(path: Path, change: Any) -> None:
-    """Change the HDUs of a file."""
+    """Change the HDUs of a file, and leave no sum that tells."""
     with fits.open(path) as file:
         hdus = fits.HDUList([hdu.copy() for hdu in file])
+    for hdu in hdus:
+        hdu.header.remove("DATASUM", ignore_missing=True)
     change(hdus)
     hdus.writeto(path, overwrite=True)
 
@@ -311,6 +326,25 @@ class TestApply:
                     # Not exactly four: the fit leaves out of the scale what it trims at the edges.
                     assert fitted.model[label][column].scale == pytest.approx(4 * trace.scale, rel=0.02)
 
+    @pytest.mark.parametrize("suffix", SUFFIXES)
+    def test_what_is_known_of_the_profile_stays(
+        self, scene: Scene, recorded: TraceModel, tmp_path: Path, suffix: str
+    ) -> None:
+        flux = scene.image.flux.copy()
+        flux[:, 40:50] = np.nan
+        scaled = recorded.rescaled(2 * flux, scene.image.alpha, scene.image.region_map)
+        scaled.save(tmp_path / f"model{suffix}")
+        for found in (scaled, TraceModel.load(tmp_path / f"model{suffix}")):
+            before, after = recorded.record(102), found.record(102)
+            assert found.has_record
+            assert before is not None
+            assert after is not None
+            np.testing.assert_array_equal(after.columns, list(found[102]))
+            assert set(after.absent) == set(range(40, 50))
+            np.testing.assert_array_equal(after.covariance(90), before.covariance(90))
+            assert np.all(np.isnan(after.chi2))
+            assert not after.is_adequate.any()
+
     def test_columns_without_flux_are_left_out(self, scene: Scene, model: TraceModel) -> None:
         flux = scene.image.flux.copy()
         flux[:, 40:50] = np.nan
@@ -359,6 +393,42 @@ class TestCommands:
         ):
             for name in ("SCI", "ERR", "DQ", "TRACE"):
                 np.testing.assert_array_equal(found[name].data, expected[name].data)
+
+    @pytest.mark.parametrize("errors", ["propagated", "jwst"])
+    def test_a_robust_model_for_another_exposure(
+        self, source: Path, tmp_path: Path, errors: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        # The same star with other noise. The errors hold those of the profile, which has noise of its own.
+        other = star_in_ifu(n_columns=160, n_slices=3, seed=12)
+        path = write(tmp_path / "other.fits", other, other.image.flux)
+        assert main(["fit", str(source), "-o", str(tmp_path), "--preset", "robust", "-q"]) == 0
+        command = ["apply", str(tmp_path / "star_tracemodel.fits"), str(path), "-o", str(tmp_path), "--errors", errors]
+        if errors == "propagated":
+            command += ["--covariances", "1"]
+        assert main(command) == 0
+        assert "leave out" not in capsys.readouterr().out
+        with fits.open(tmp_path / "other_oversampled.fits") as product:
+            found = {hdu.name: hdu.data for hdu in product}
+        off = found["SCI"] - other.truth_os(2)
+        pulls = (off / found["ERR"])[np.isfinite(off)]
+        if errors == "propagated":
+            # What a profile that changes along the spectrum does to a window, only the other exposure's pixels know.
+            assert 0.9 < np.median(np.abs(pulls)) / 0.6745 < 1.25
+            assert np.nanmedian(found["COVAR_1"] / found["ERR"] ** 2) > 0.2
+
+    def test_a_model_without_a_record_for_another_exposure(
+        self, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        # Its profile counts as known, and the line says so.
+        other = star_in_ifu(n_columns=160, n_slices=3, seed=12)
+        path = write(tmp_path / "other.fits", other, other.image.flux)
+        assert main(["fit", str(source), "-o", str(tmp_path), "-q"]) == 0
+        command = ["apply", str(tmp_path / "star_tracemodel.fits"), str(path), "-o", str(tmp_path)]
+        assert main([*command, "--errors", "propagated"]) == 0
+        assert "(errors leave out those of the profile" in capsys.readouterr().out
+        with fits.open(tmp_path / "other_oversampled.fits") as product:
+            assert np.array_equal(np.isfinite(product["ERR"].data), np.isfinite(product["SCI"].data))
+            assert np.nanmin(product["ERR"].data) > 0
 
     def test_nothing_is_overwritten(self, source: Path, tmp_path: Path) -> None:
         assert main(["fit", str(source), "-o", str(tmp_path), "-q"]) == 0

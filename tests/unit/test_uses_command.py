@@ -169,8 +169,28 @@ class TestExtract:
         assert main(["extract", str(path), "-o", str(out)]) == 1
         assert "no region has a trace" in capsys.readouterr().err
         assert names(out) == ["dark.fits"]
-        assert main(["replace", str(path), "-o", str(out)]) == 0
-        assert "0 bad pixels replaced" in capsys.readouterr().out
+        for command, done in (("replace", "0 bad pixels replaced"), ("subtract", "subtracted from 0 pixels")):
+            assert main([command, str(path), "-o", str(out)]) == 0
+            captured = capsys.readouterr()
+            assert done in captured.out
+            assert "dark.fits: no region has a trace (region 101: below the threshold: highest flux 1," in captured.err
+
+    @pytest.mark.parametrize("command", ["extract", "subtract"])
+    def test_a_source_that_is_nowhere(
+        self, command: str, star: Path, out: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main([command, str(star), "--source", "50", "60", "-o", str(out)]) == 1
+        error = capsys.readouterr().err
+        assert "no pixel of star.fits lies in the source, between alpha 50 and 60; its slices reach from" in error
+        assert names(out) == []
+
+    def test_only_options_that_matter(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            main(["extract", "--help"])
+        text = capsys.readouterr().out
+        assert "(default: propagated)" in text
+        assert "--covariances" not in text
+        assert "slope" not in text
 
 
 class TestReplace:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pixtrace.cli._joint import JointFits
     from pixtrace.cli._options import Options
     from pixtrace.cli._terminal import Terminal
-    from pixtrace.io import Exposure
+    from pixtrace.io import Exposure, StoredModel
     from pixtrace.trace.params import TraceParams
     from pixtrace.trace.result import FittedImage
 
@@ -47,9 +47,7 @@ def fit_one(
         What was fitted, how long it took, and where it lies.
     """
     from pixtrace.io import fit_exposure, open_exposure, save_models
-    from pixtrace.trace.result import FittedImage
     from pixtrace.trace.result import summarise as count
-    from pixtrace.trace.thresholds import Thresholds
 
     started = time.perf_counter()
     fitted, words = (None, "") if joint is None else joint.of(path, terminal)
@@ -63,10 +61,18 @@ def fit_one(
         save_models(target, models, overwrite=options.overwrite)
         written[target] = path
         parts = [
-            count(image, FittedImage(model=stored.model, offset=0.0, thresholds=Thresholds(None, None)), 0, 0.0)
+            count(image, _as_fitted(stored), 0, 0.0, params=params)
             for image, stored in zip(exposure.images, models, strict=True)
         ]
     return f"{path.name}: {summarise(parts)}{words}, {time.perf_counter() - started:.2f} s -> {target}"
+
+
+def _as_fitted(stored: StoredModel) -> FittedImage:
+    """Return a stored model as one that was just fitted."""
+    from pixtrace.trace.result import FittedImage
+    from pixtrace.trace.thresholds import Thresholds
+
+    return FittedImage(model=stored.model, offset=stored.offset, thresholds=Thresholds(None, None))
 
 
 def prepared(exposure: Exposure, options: Options) -> tuple[TraceParams, list[FittedImage]]:

@@ -188,14 +188,21 @@ class Options:
         Raises
         ------
         ParameterError
-            There is no such preset, or a value is not possible.
+            There is no such preset, a value is not possible, or covariances are asked for without propagated errors.
         """
         from pixtrace.trace.params import TraceParams
 
         preset = "robust" if self.joint and self.preset is None else self.preset
         params = native if preset is None else TraceParams.preset(preset)
         changes = {name: getattr(self, name) for name in _OWN if getattr(self, name) is not None}
-        return params.replace(**self.parameters, **changes)
+        params = params.replace(**self.parameters, **changes)
+        if self.n_covariances and params.errors != "propagated":
+            msg = (
+                f"n_covariances = {self.n_covariances} needs propagated errors; give --errors propagated, or --preset "
+                "robust"
+            )
+            raise ParameterError(msg)
+        return params
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -13,10 +13,12 @@ __all__ = [
     "add_method",
     "add_output",
     "add_parameters",
+    "add_preset",
     "add_processing",
     "add_rest",
     "add_series",
     "add_threads",
+    "add_threshold",
     "add_verbosity",
 ]
 
@@ -182,15 +184,27 @@ def add_parameters(method: argparse._ArgumentGroup) -> None:
     method : argparse.ArgumentParser or group of arguments
         Where to.
     """
+    add_preset(method)
+    add_method(method)
+    _add_errors(method)
+
+
+def add_preset(method: argparse._ArgumentGroup) -> None:
+    """Add whose parameters are taken.
+
+    Parameters
+    ----------
+    method : argparse.ArgumentParser or group of arguments
+        Where to.
+    """
     method.add_argument(
         "--preset",
         metavar="NAME",
         help="parameters of this mode instead of the file's own: miri-mrs, miri-lrs-slit, miri-lrs-slitless, "
         "nirspec-ifu, nirspec-slit, nirspec-mos (these also with -prism and -nrs2), generic; or robust: weighted "
-        "fits that choose knots and windows by the data, and propagated errors, for every mode",
+        "fits of all slices that choose knots and windows by the data, the spline used everywhere, and propagated "
+        "errors, for every mode",
     )
-    add_method(method)
-    _add_errors(method)
 
 
 def add_method(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
@@ -201,12 +215,7 @@ def add_method(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> Non
     parser : argparse.ArgumentParser or group of arguments
         Where to.
     """
-    parser.add_argument(
-        "--fit-threshold",
-        type=float,
-        metavar="SIGMA",
-        help="fit slices that rise this many standard deviations above the rest; 0 fits all of them (default: 10)",
-    )
+    add_threshold(parser)
     parser.add_argument(
         "--slope-limit",
         type=float,
@@ -218,6 +227,22 @@ def add_method(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> Non
         "--psf-optimal",
         action=argparse.BooleanOptionalAction,
         help="for isolated point sources: the spline alone, in every slice, without residuals",
+    )
+
+
+def add_threshold(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add from which brightness on slices are fitted.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser or group of arguments
+        Where to.
+    """
+    parser.add_argument(
+        "--fit-threshold",
+        type=float,
+        metavar="SIGMA",
+        help="fit slices that rise this many standard deviations above the rest; 0 fits all of them (default: 10)",
     )
 
 

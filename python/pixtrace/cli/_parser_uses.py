@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pixtrace.cli._parser_options import CONFIG, EXIT_CODES, FILES_HELP, add_output, add_parameters, add_rest
+from pixtrace.cli._parser_options import (
+    CONFIG,
+    EXIT_CODES,
+    FILES_HELP,
+    add_output,
+    add_preset,
+    add_rest,
+    add_threshold,
+)
 
 __all__ = ["add_uses"]
 
@@ -73,7 +81,9 @@ def _command(
     plot: bool = False,
 ) -> argparse.ArgumentParser:
     """Add a command with all that they have in common."""
-    epilogue = CONFIG.replace("  factor = 3\n", "").replace("  n_covariances = 2\n", "")
+    epilogue = CONFIG
+    for line in ("factor = 3", "slope_limit = 0.1", "psf_optimal = false", "n_covariances = 2"):
+        epilogue = epilogue.replace(f"  {line}\n", "")
     epilogue = epilogue.replace("  save_intermediate_results = false\n", f'  model = "models.fits"\n{config}')
     if not plot:
         epilogue = epilogue.replace("  plot = true\n", "")
@@ -98,7 +108,14 @@ def _command(
         action=argparse.BooleanOptionalAction,
         help="scale the model to the flux of each exposure (default: unless it is the one it was fitted to)",
     )
-    add_parameters(method)
+    add_preset(method)
+    add_threshold(method)
+    method.add_argument(
+        "--errors",
+        choices=("propagated", "jwst"),
+        help="propagated: the fit keeps a record of its covariance, and errors hold those of the profile; jwst: it "
+        "keeps none (default: propagated)",
+    )
     add_rest(parser)
     return parser
 

@@ -269,7 +269,15 @@ def _summary(results: Sequence[OversampledImage]) -> str:
     """Return what was done, all images of a file together."""
     parts = [result.summary for result in results]
     filled = sum(part.n_pixels_filled for part in parts)
-    return f"{summarise(parts)}; {filled} pixels filled"
+    return f"{summarise(parts)}; {filled} pixels filled{_of_errors(results)}"
+
+
+def _of_errors(results: Sequence[OversampledImage]) -> str:
+    """Return a warning if errors were propagated through models that have no record of a fit to this exposure."""
+    has_errors = [one for one in results if one.params.errors == "propagated" and one.error is not None]
+    if all(one.model.has_record for one in has_errors):
+        return ""
+    return " (errors leave out those of the profile: the model has no record of its fit)"
 
 
 def summarise(parts: Sequence[TraceSummary]) -> str:
@@ -283,11 +291,13 @@ def summarise(parts: Sequence[TraceSummary]) -> str:
     Returns
     -------
     str
-        Regions, and columns fitted, reused and skipped.
+        Regions, and columns fitted, reused and skipped; where none was fitted, why.
     """
     regions = sum(part.n_regions for part in parts)
     fitted = sum(part.n_regions_fitted for part in parts)
     columns = sum(part.n_columns_fitted for part in parts)
     reused = sum(part.n_columns_reused for part in parts)
     skipped = sum(part.n_columns_skipped for part in parts)
-    return f"{fitted} of {regions} regions fitted; {columns} columns fitted, {reused} reused, {skipped} skipped"
+    refused = next((part.refused for part in parts if part.refused), "")
+    why = f" (region {refused})" if refused and not fitted else ""
+    return f"{fitted} of {regions} regions fitted{why}; {columns} columns fitted, {reused} reused, {skipped} skipped"

@@ -176,6 +176,9 @@ def _one(
             new_target(target, written, overwrite=options.overwrite)
         fitted = _models(exposure, options, progress)
         _log.info("%s: models after %.2f s", path, time.perf_counter() - started)
+        why = _why_none(exposure, fitted, options)
+        if why:
+            _log.warning("%s: no region has a trace%s", path.name, why)
         done = work(exposure, fitted, targets, options)
         written.update(dict.fromkeys(targets, path))
     return f"{path.name}: {done}, {time.perf_counter() - started:.2f} s -> {targets[0]}"
@@ -194,6 +197,18 @@ def _models(exposure: Exposure, options: UseOptions, progress: Any) -> list[Fitt
         params = params.replace(errors="propagated")
     _log.debug("%s: %s", exposure.name, params)
     return fit_for_use(exposure, params, n_threads=options.threads, progress=progress)
+
+
+def _why_none(exposure: Exposure, fitted: Sequence[FittedImage], options: UseOptions) -> str:
+    """Return why no region has a trace, in brackets; "" where one has."""
+    from pixtrace.trace.result import summarise
+
+    params = options.params_for(exposure.params)
+    pairs = zip(exposure.images, fitted, strict=True)
+    counts = [summarise(image, model, 0, 0.0, params=params) for image, model in pairs]
+    if any(count.n_regions_fitted for count in counts):
+        return ""
+    return next((f" (region {count.refused})" for count in counts if count.refused), " (there is none)")
 
 
 def _of_spectra(extractions: Sequence[Extraction]) -> str:

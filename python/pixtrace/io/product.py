@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from pixtrace.exceptions import DataError
 from pixtrace.io.dispatch import open_exposure
 from pixtrace.io.models import StoredModel, fingerprint, load_models
-from pixtrace.trace.exposure import apply_model, fit_image, oversample_image
+from pixtrace.trace.exposure import oversample_image
+from pixtrace.trace.fitting import apply_model, fit_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pixtrace.trace.exposure import fit_image
+import numpy as np
+
+from pixtrace.exceptions import DataError
 from pixtrace.trace.extract import extract
+from pixtrace.trace.fitting import fit_image
 from pixtrace.trace.replace import replace_bad_pixels, subtract_source
 
 if TYPE_CHECKING:
@@ -84,8 +87,9 @@ def extract_exposure(
     Raises
     ------
     DataError, ParameterError
-        See `pixtrace.trace.extract`.
+        See `pixtrace.trace.extract`; DataError also if no pixel lies within `source`.
     """
+    _check_source(exposure, source)
     return [
         extract(
             image,
@@ -160,8 +164,9 @@ def subtract_exposure(
     Raises
     ------
     DataError, ParameterError
-        See `pixtrace.trace.extract`.
+        See `pixtrace.trace.extract`; DataError also if no pixel lies within `source`.
     """
+    _check_source(exposure, source)
     return [
         subtract_source(
             image,
@@ -173,6 +178,22 @@ def subtract_exposure(
         )
         for image, model in _with_models(exposure, fitted, n_threads)
     ]
+
+
+def _check_source(exposure: Exposure, source: tuple[float, float] | None) -> None:
+    """Complain about a range that holds no pixel of any image."""
+    if source is None:
+        return
+    low, high = source
+    ends: list[float] = []
+    for image in exposure.images:
+        alpha = image.alpha[(image.region_map > 0) & np.isfinite(image.alpha)]
+        if np.any((alpha >= low) & (alpha <= high)):
+            return
+        ends += [float(alpha.min()), float(alpha.max())] if alpha.size else []
+    reach = f"its slices reach from {min(ends):g} to {max(ends):g}" if ends else "it has none"
+    msg = f"no pixel of {exposure.name} lies in the source, between alpha {low:g} and {high:g}; {reach}"
+    raise DataError(msg)
 
 
 def _with_models(

@@ -11,9 +11,10 @@ Two ways in: `fit_all_regions` and its kin work on plain arrays, one job each; `
 from pixtrace.trace.bspline import BSpline
 from pixtrace.trace.dithers import DitherFit, DitherGroup, fit_dithers
 from pixtrace.trace.evaluate import EvaluatedModel
-from pixtrace.trace.exposure import FittedImage, OversampledImage, apply_model, fit_image, oversample_image
+from pixtrace.trace.exposure import FittedImage, OversampledImage, oversample_image
 from pixtrace.trace.extract import Extraction, extract
 from pixtrace.trace.fit import fit_2d_spline_trace, fit_all_regions
+from pixtrace.trace.fitting import apply_model, fit_image
 from pixtrace.trace.image import SpectralImage
 from pixtrace.trace.model import ColumnTrace, RegionTrace, TraceModel
 from pixtrace.trace.oversample import OversampledFlux, TraceImage, linear_oversample, oversample_flux, trace_image

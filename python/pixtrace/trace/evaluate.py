@@ -95,8 +95,8 @@ def evaluate(
 
 def _n_components(native: _native.TraceModel) -> int | None:
     """Return how many components of the variance the records of a model know of, None if it has no record."""
-    records = (native.record(label) for label in native.labels())
-    return min((len(record[4]) for record in records if record is not None), default=None)
+    known = (native.n_components(label) for label in native.labels())
+    return min((number for number in known if number is not None), default=None)
 
 
 def _whole(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:

@@ -1,4 +1,4 @@
-"""From the planes of an exposure to its oversampled planes: thresholds, fit, oversampling, errors, data quality.
+"""From the planes of an exposure to its oversampled planes: fit, oversampling, errors, data quality.
 
 This is what the ``adaptive_trace_model`` step of jwst does between reading and writing, on arrays. Where the two differ
 on purpose: a negative mean is given back once to every plane that it was taken from; all planes of a flux-density image
@@ -14,24 +14,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pixtrace._arrays import as_double, as_real, check_callable
+from pixtrace._arrays import as_double, as_real
 from pixtrace.exceptions import DataError, ParameterError, ShapeError
 from pixtrace.trace.companions import companions, native_dq, usable_flux
-from pixtrace.trace.fit import fit_all_regions
+from pixtrace.trace.fitting import check_call, fit_image
 from pixtrace.trace.oversample import alpha_on_grid, check_memory, nearest_rows, trace_planes
-from pixtrace.trace.params import TraceParams
 from pixtrace.trace.refine import refined
 from pixtrace.trace.result import FittedImage, OversampledImage, TraceSummary, summarise
-from pixtrace.trace.robust import fit_robust
-from pixtrace.trace.thresholds import Thresholds, negative_mean, prepared_flux, thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     import numpy.typing as npt
 
     from pixtrace.trace.image import FloatPlane, SpectralImage
-    from pixtrace.trace.model import TraceModel
+    from pixtrace.trace.params import TraceParams
 
     Progress = Callable[[int, int], object]
 
@@ -39,124 +36,9 @@ __all__ = [
     "FittedImage",
     "OversampledImage",
     "TraceSummary",
-    "apply_model",
-    "fit_image",
     "oversample_image",
     "trace_image_planes",
 ]
-
-
-def fit_image(
-    image: SpectralImage, params: TraceParams, *, n_threads: int | None = None, progress: Progress | None = None
-) -> FittedImage:
-    """Fit the spline model of every region of an image that is bright enough.
-
-    Parameters
-    ----------
-    image : SpectralImage
-        The image. Pixels with DO_NOT_USE are left out, whatever their flux.
-    params : TraceParams
-        How.
-    n_threads : int, optional
-        Number of threads; None uses as many as there are cores. The result does not depend on it.
-    progress : callable, optional
-        Called with the number of columns done and of columns to do.
-
-    Returns
-    -------
-    FittedImage
-        The model; empty if no region is bright enough.
-
-    Raises
-    ------
-    DataError
-        A threshold on signal to noise is asked for, and the image has no error plane.
-    """
-    _check_call(params, progress)
-    start = perf_counter()
-    flux, offset = prepared_flux(image)
-    is_propagated = params.errors == "propagated" and image.error is not None
-    variances = list(image.variances.values()) if is_propagated else []
-    if params.method == "robust":
-        levels = Thresholds(None, None)
-        model = fit_robust(
-            flux,
-            image.error,
-            image.alpha,
-            image.region_map,
-            variances=variances,
-            n_threads=n_threads,
-            progress=progress,
-        )
-    else:
-        levels = _thresholds(image, flux, params)
-        model = fit_all_regions(
-            flux,
-            image.error,
-            image.alpha,
-            image.region_map,
-            peak_threshold=levels.peak,
-            snr_threshold=levels.snr,
-            covariance=is_propagated,
-            variances=variances,
-            n_threads=n_threads,
-            progress=progress,
-            **params.fit_kwargs(image.shape[1]),
-        )
-    return FittedImage(model=model, offset=offset, thresholds=levels, seconds=perf_counter() - start)
-
-
-def apply_model(
-    image: SpectralImage,
-    model: TraceModel,
-    params: TraceParams,
-    *,
-    rescale: bool = True,
-    offset: float | None = None,
-    n_threads: int | None = None,
-) -> FittedImage:
-    """Take a model that is there already for an image, in the place of a fit.
-
-    Parameters
-    ----------
-    image : SpectralImage
-        The image.
-    model : TraceModel
-        Its model, or that of another exposure of the same source at the same place in the slices.
-    params : TraceParams
-        The parameters that the model is to be used with.
-    rescale : bool, optional
-        Whether the splines are scaled to the flux of this image. Without it the scales are those of the model, as they
-        should be if it was fitted to this very image.
-    offset : float, optional
-        Negative mean that was taken off the flux before the fit; None works it out from this image.
-    n_threads : int, optional
-        Number of threads; the result does not depend on it.
-
-    Returns
-    -------
-    FittedImage
-        For `oversample_image` and `trace_image_planes`.
-
-    Raises
-    ------
-    DataError
-        The image has none of the regions that the model has.
-    """
-    _check_call(params, None)
-    start = perf_counter()
-    if not set(model) & set(image.regions):
-        msg = (
-            f"{image.label} has regions {_some(image.regions)}, and the model {_some(model)}: none in common; "
-            "take the model of an exposure of the same mode"
-        )
-        raise DataError(msg)
-    good = usable_flux(image)
-    offset = negative_mean(good, image.region_map) if offset is None else as_real(offset, "offset")
-    if rescale:
-        flux = good - good.dtype.type(offset) if offset else good
-        model = model.rescaled(flux, image.alpha, image.region_map, n_threads=n_threads)
-    return FittedImage(model=model, offset=offset, thresholds=Thresholds(None, None), seconds=perf_counter() - start)
 
 
 def trace_image_planes(
@@ -218,7 +100,7 @@ def trace_image_planes(
         trace_used=trace.trace_used,
         full_trace=trace.full_trace,
         model=fitted.model,
-        summary=summarise(image, fitted, 0, perf_counter() - start),
+        summary=summarise(image, fitted, 0, perf_counter() - start, params=params),
         offset=fitted.offset,
     )
 
@@ -279,7 +161,7 @@ def oversample_image(
     through their square roots. With "propagated", errors and variances are those of
     `pixtrace.trace.oversample_with_errors`, and `params.n_covariances` covariances are kept.
     """
-    _check_call(params, progress)
+    check_call(params, progress)
     factor = check_factor(image, factor)
     if factor == 1:
         return trace_image_planes(image, params, fitted=fitted, n_threads=n_threads, progress=progress)
@@ -290,6 +172,9 @@ def oversample_image(
     if alpha_os.shape != shape_os:
         msg = f"alpha_os of {image.label} has shape {alpha_os.shape}; expected {shape_os} for factor {factor:g}"
         raise ShapeError(msg)
+    if params.n_covariances and image.error is None:
+        msg = f"{image.label} has no error plane, and so no covariances; give the errors, or n_covariances=0"
+        raise DataError(msg)
     stages = _Stages(progress, 1 if fitted else 2)
     fitted = fitted or fit_image(image, params, n_threads=n_threads, progress=stages.next())
     start = perf_counter()
@@ -339,7 +224,7 @@ def oversample_image(
         linear_flux=planes.linear_flux if intermediate else None,
         residual_flux=planes.residual_flux if intermediate else None,
         model=fitted.model,
-        summary=summarise(image, fitted, rest.n_filled, perf_counter() - start),
+        summary=summarise(image, fitted, rest.n_filled, perf_counter() - start, params=params),
         offset=fitted.offset,
     )
 
@@ -363,33 +248,6 @@ class _Stages:
             progress(stage * total + done, self._n_stages * total)
 
         return report
-
-
-def _check_call(params: object, progress: object) -> None:
-    """Complain about parameters and a progress function that are something else."""
-    if not isinstance(params, TraceParams):
-        msg = f"`params` is a {type(params).__name__}; expected a TraceParams, such as TraceParams.preset('generic')"
-        raise ParameterError(msg)
-    if progress is not None:
-        check_callable(progress, "progress")
-
-
-def _some(labels: Iterable[int]) -> str:
-    """Return the first few of some labels."""
-    known = list(labels)
-    return ", ".join(map(str, known[:6])) + (f" ... ({len(known)} in all)" if len(known) > 6 else "")  # noqa: PLR2004
-
-
-def _thresholds(image: SpectralImage, flux: FloatPlane, params: TraceParams) -> Thresholds:
-    """Return the levels that a region has to pass."""
-    levels = thresholds(flux, image.region_map, params, name=image.label)
-    if levels.snr is not None and image.error is None:
-        msg = (
-            f"{image.label} has no error plane, and the fit threshold is one on signal to noise; give the "
-            "errors, or choose threshold='peak' or fit_threshold=0"
-        )
-        raise DataError(msg)
-    return levels
 
 
 def check_factor(image: SpectralImage, factor: float) -> float:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pixtrace.trace.image import FloatPlane, SpectralImage
 
-__all__ = ["Extraction", "as_fitted", "extract", "extract_planes", "has_record"]
+__all__ = ["Extraction", "as_fitted", "extract", "extract_planes"]
 
 #: Labels of one channel of MIRI MRS, which the slices of every channel count from.
 _LABELS_PER_CHANNEL = 100
@@ -94,7 +94,7 @@ def extract(
     ----------
     image : SpectralImage
         The image. Pixels that are missing or DO_NOT_USE, or whose error is not positive, are left out. Without errors,
-        the spread of a region's pixels about the model is taken for their error.
+        the spread about the model of the pixels of a region that are about as bright is taken for their error.
     fitted : FittedImage or TraceModel
         Its model: from `pixtrace.trace.fit_image`, or `apply_model` for a model of another exposure.
     source : tuple of float, optional
@@ -230,7 +230,7 @@ def extract_planes(
     fitted = as_fitted(image, fitted)
     check_callable(progress, "progress")
     model = fitted.model
-    has_profile = has_record(model) if profile_errors is None else as_flag(profile_errors, "profile_errors")
+    has_profile = model.has_record if profile_errors is None else as_flag(profile_errors, "profile_errors")
     good = usable_flux(image)
     flux = good - good.dtype.type(fitted.offset) if fitted.offset else good
     known = None if wavelength is None else as_double(wavelength, "wavelength")
@@ -309,22 +309,6 @@ def as_fitted(image: SpectralImage, fitted: FittedImage | TraceModel) -> FittedI
     if isinstance(fitted, TraceModel):
         return FittedImage(model=fitted, offset=0.0, thresholds=Thresholds(None, None))
     return fitted
-
-
-def has_record(model: TraceModel) -> bool:
-    """Return whether all fits of a model have left a record.
-
-    Parameters
-    ----------
-    model : TraceModel
-        The model.
-
-    Returns
-    -------
-    bool
-        True also for a model without any trace.
-    """
-    return all(model.record(label) is not None for label, trace in model.items() if len(trace))
 
 
 def _check_kinds(image: object, fitted: object) -> None:

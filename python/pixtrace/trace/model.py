@@ -89,6 +89,11 @@ class TraceModel(Mapping[int, RegionTrace]):
         """Number of distinct splines, over all regions."""
         return sum(region.n_fits for region in self.values())
 
+    @cached_property
+    def has_record(self) -> bool:
+        """Whether all fits have left a record (see `record`); True also for a model without any trace."""
+        return all(self.native.n_components(label) is not None for label, trace in self.items() if len(trace))
+
     @property
     def spline_models(self) -> Mapping[int, Mapping[int, BSpline]]:
         """Spline by region and column."""
@@ -212,6 +217,7 @@ class TraceModel(Mapping[int, RegionTrace]):
         alpha: npt.ArrayLike,
         region_map: npt.ArrayLike,
         *,
+        error: npt.ArrayLike | None = None,
         n_threads: int | None = None,
     ) -> TraceModel:
         """Return the same splines, scaled to the flux of another exposure.
@@ -222,23 +228,30 @@ class TraceModel(Mapping[int, RegionTrace]):
             Flux, and coordinate along the slice; NaN where data are missing.
         region_map : array_like of int, shape (n_y, n_x)
             Number of the slice or slit of each pixel.
+        error : array_like, shape (n_y, n_x), optional
+            Standard deviation of the flux. With it, splines of a weighted fit are scaled by weighted least squares; all
+            others are scaled as in the reference, by the pixels that are bright in the model.
         n_threads : int, optional
             Number of threads; the result does not depend on it.
 
         Returns
         -------
         TraceModel
-            Without the regions that `region_map` does not have, and without columns in which no flux is finite.
+            Without the regions that `region_map` does not have, and without columns in which no flux is finite. What
+            the fits have recorded stays (see `record`), so that errors hold those of the profile: its noise is that of
+            the exposure which was fitted, and has nothing in common with that of this one.
 
         Raises
         ------
         ShapeError, DtypeError, ParameterError
             As in `pixtrace.trace.fit_all_regions`.
         """
+        native_flux = as_floating(flux, "flux")
         return TraceModel(
             _native.rescale(
                 self.native,
-                as_floating(flux, "flux"),
+                native_flux,
+                None if error is None else as_floating(error, "error", dtype=native_flux.dtype),
                 as_double(alpha, "alpha"),
                 as_labels(region_map, "region_map"),
                 n_threads=None if n_threads is None else as_count(n_threads, "n_threads", least=1),

@@ -1,23 +1,6 @@
 """The numbers that steer fitting and oversampling, and a named set of them for each observing mode.
 
-The sets of the JWST modes are those of the ``adaptive_trace_model`` step of jwst 3.0.0:
-
-=====================  ======  ==========================  ============  ============  =====  ======  ================
-preset                 lrange  knots across the slice      space_ratio   sigma         fits   order   threshold
-=====================  ======  ==========================  ============  ============  =====  ======  ================
-miri-mrs               50      36                          1.2           2.5           3      out-in  peak by channel
-miri-lrs-slit          5       40                          1.2           3.0           3      right   snr
-miri-lrs-slitless      5       60                          1.2           3.0           2      right   snr
-nirspec-ifu            50      2 per native pixel          1.6           2.5           3      left    peak
-nirspec-slit, -mos     50      2 per native pixel          1.6           2.5           3      left    snr
-nirspec-...-prism      10      1 per native pixel          1.6           2.5           3      left    as without prism
-nirspec-...-nrs2       as without                                                             right   as without
-generic                50      2 per native pixel          1.6           2.5           3      left    snr
-=====================  ======  ==========================  ============  ============  =====  ======  ================
-
-"generic" is for every other spectrograph: its numbers of knots and of pixels asked for follow the sampling of the data.
-"robust" is for every spectrograph, JWST's too: weighted fits that take knots and windows from the data, and propagated
-errors; see `fit_robust`.
+The named sets are in `pixtrace.trace.presets`.
 """
 
 from __future__ import annotations
@@ -30,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 
 from pixtrace.exceptions import ParameterError
 from pixtrace.trace.modes import preset_for_mode
+from pixtrace.trace.presets import PRESET_VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -378,42 +362,7 @@ def _check_count(name: str, value: object, least: int) -> None:
         raise ParameterError(msg)
 
 
-def _presets() -> dict[str, TraceParams]:
-    """Return every preset by name."""
-    lrs = TraceParams(
-        threshold="snr",
-        lrange=5,
-        column_order="right_to_left",
-        spline_bkpt=40,
-        require_ngood=8,
-        space_ratio=1.2,
-        sigma_low=3.0,
-        sigma_high=3.0,
-        pad=3,
-    )
-    presets = {
-        "miri-mrs": TraceParams(
-            threshold="peak_by_channel",
-            column_order="outside_in",
-            spline_bkpt=36,
-            require_ngood=8,
-            space_ratio=1.2,
-            pad=3,
-        ),
-        "miri-lrs-slit": lrs,
-        "miri-lrs-slitless": lrs.replace(spline_bkpt=60, fit_iter=2),
-    }
-    slit = TraceParams(threshold="snr", pad=1, trim_ends=True)
-    nirspec = {"ifu": slit.replace(threshold="peak", pad=2), "slit": slit, "mos": slit}
-    for mode, params in nirspec.items():
-        prism = params.replace(lrange=10, auto_bkpt_factor=1.0, auto_ngood_factor=0.25)
-        for name, nrs1 in ((f"nirspec-{mode}", params), (f"nirspec-{mode}-prism", prism)):
-            presets[name] = nrs1
-            presets[f"{name}-nrs2"] = nrs1.replace(column_order="right_to_left")
-    presets["generic"] = TraceParams()
-    presets["robust"] = TraceParams(method="robust", errors="propagated", fit_threshold=0.0, slope_limit=0.0)
-    return presets
-
-
-#: Every preset by name.
-PRESETS: Mapping[str, TraceParams] = MappingProxyType(_presets())
+#: Every preset by name; `pixtrace.trace.presets` has the table.
+PRESETS: Mapping[str, TraceParams] = MappingProxyType(
+    {name: TraceParams(**values) for name, values in PRESET_VALUES.items()}
+)

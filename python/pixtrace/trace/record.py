@@ -52,7 +52,8 @@ class RegionRecord:
     n_rejected : ndarray of int
         Points of the window that were rejected.
     chi2 : ndarray of float
-        Sum of the squared residuals in units of their errors, per degree of freedom.
+        Sum of the squared residuals in units of their errors, per degree of freedom; NaN for a model that was scaled to
+        another exposure (`TraceModel.rescaled`), whose pixels it has not been fitted to.
     absent : mapping of int to str
         Columns of the region that have no trace, and why: one of `ABSENCES`.
     """

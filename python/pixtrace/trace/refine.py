@@ -23,6 +23,10 @@ __all__ = ["PropagatedErrors", "refined", "spread_about_model"]
 
 #: Median absolute deviation of a normal distribution, inverted.
 _MAD = 1.4826
+#: Pixels of about the same brightness whose scatter is taken together.
+_PER_GROUP = 100
+#: Share of its noise that the scale can have taken from a pixel at most.
+_MOST_TAKEN = 0.9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,7 +91,11 @@ def refined(
     Raises
     ------
     DataError
-        The model does not know its covariances, which propagated errors and the robust method need.
+        The record of the fit is one with other variances.
+
+    Notes
+    -----
+    The profile of a model without a record, such as that of another exposure, counts as known exactly.
     """
     is_robust = params.method == "robust"
     is_propagated = params.errors == "propagated" and image.error is not None
@@ -119,6 +127,7 @@ def refined(
         alpha_os,
         variances=list(image.variances.values()) if is_propagated else [],
         significant=is_robust,
+        profile_errors=fitted.model.has_record,
         n_covariances=params.n_covariances if is_propagated else 0,
         **params.oversample_kwargs(),
         flipped=image.flipped,
@@ -138,7 +147,9 @@ def refined(
 
 
 def spread_about_model(image: SpectralImage, fitted: FittedImage, flux: FloatPlane) -> FloatPlane:
-    """Return the standard deviation of the data about the model, by region, for an image without errors.
+    """Return the standard deviation of the data about the model, for an image without errors.
+
+    It is that of the pixels of the same region that are about as bright in the model.
 
     Parameters
     ----------
@@ -158,8 +169,23 @@ def spread_about_model(image: SpectralImage, fitted: FittedImage, flux: FloatPla
     spread = np.full(flux.shape, np.nan, dtype=flux.dtype)
     for region in image.regions:
         inside = image.region_map == region
-        residual = np.abs(flux[inside] - trace[inside])
-        residual = residual[np.isfinite(residual)]
-        if residual.size:
-            spread[inside] = _MAD * np.median(residual)
+        level = trace[inside]
+        residual = np.abs(flux[inside] - level)
+        # The scale of a column follows its bright pixels, and leaves so much less of their noise.
+        square = np.where(inside & np.isfinite(flux), trace, 0.0).astype(np.float64) ** 2
+        total = np.nansum(square, axis=0, keepdims=True)
+        taken = np.divide(square, total, out=np.zeros_like(square), where=total > 0)[inside]
+        spread[inside] = _spread_by_level(residual / np.sqrt(1.0 - np.minimum(taken, _MOST_TAKEN)), level)
     return spread
+
+
+def _spread_by_level(residual: FloatPlane, level: FloatPlane) -> npt.NDArray[np.float64]:
+    """Return the standard deviation of residuals, given as absolute values, at each level; NaN where that is."""
+    known = np.flatnonzero(np.isfinite(residual))
+    if not known.size:
+        return np.full(level.shape, np.nan)
+    by_level = known[np.argsort(level[known], kind="stable")]
+    groups = np.array_split(by_level, max(1, known.size // _PER_GROUP))
+    places = [float(np.median(level[group])) for group in groups]
+    spreads = [_MAD * float(np.median(residual[group])) for group in groups]
+    return np.asarray(np.interp(level, places, spreads))

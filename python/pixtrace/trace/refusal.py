@@ -49,6 +49,9 @@ def why_refused(
     good = inside & np.isfinite(flux[band]) & np.isfinite(image.alpha[band])
     if not good.any():
         return "no good pixel"
+    needs_errors = params.method == "robust" or not params.fits_every_region
+    if needs_errors and image.error is not None and not np.any(image.error[band][good] > 0):
+        return "no good pixel has an error above zero"
     if params.method == "robust":
         return "too short: too few good pixels in every column"
     fitted = flux - flux.dtype.type(offset) if offset else flux

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pixtrace.trace.companions import usable_flux
-from pixtrace.trace.extract import as_fitted, extract_planes, has_record
+from pixtrace.trace.extract import as_fitted, extract_planes
 from pixtrace.trace.image import DO_NOT_USE, FLUX_ESTIMATED
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def replace_bad_pixels(
         variances=variances,
         n_changed=n_changed,
         n_left=int(rows.size) - n_changed,
-        has_record=has_record(fitted.model),
+        has_record=fitted.model.has_record,
     )
 
 

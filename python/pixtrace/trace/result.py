@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pixtrace.trace.companions import usable_flux
+from pixtrace.trace.refusal import why_refused
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -40,6 +43,8 @@ class TraceSummary:
         Oversampled pixels whose flux was missing and was taken from the model (FLUX_ESTIMATED).
     seconds : float
         Time taken.
+    refused : str
+        Where no region was fitted, why the first one was not; "" otherwise, and where it is not known.
     """
 
     n_regions: int
@@ -49,6 +54,7 @@ class TraceSummary:
     n_columns_skipped: int
     n_pixels_filled: int
     seconds: float
+    refused: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,7 +152,9 @@ class OversampledImage:
         return f"<OversampledImage{name}: x {self.factor:g}, {n_y} x {n_x} pixels, {self.flux.dtype}; {self.model!r}>"
 
 
-def summarise(image: SpectralImage, fitted: FittedImage, n_filled: int, seconds: float) -> TraceSummary:
+def summarise(
+    image: SpectralImage, fitted: FittedImage, n_filled: int, seconds: float, *, params: TraceParams
+) -> TraceSummary:
     """Return the count of what was done to an image.
 
     Parameters
@@ -159,6 +167,8 @@ def summarise(image: SpectralImage, fitted: FittedImage, n_filled: int, seconds:
         Number of pixels that the model filled.
     seconds : float
         Time taken after the fit.
+    params : TraceParams
+        How it was fitted.
 
     Returns
     -------
@@ -176,7 +186,18 @@ def summarise(image: SpectralImage, fitted: FittedImage, n_filled: int, seconds:
         n_columns_skipped=_columns_of(image.region_map, used) - n_columns,
         n_pixels_filled=n_filled,
         seconds=fitted.seconds + seconds,
+        refused="" if used else _why_none(image, fitted, params),
     )
+
+
+def _why_none(image: SpectralImage, fitted: FittedImage, params: TraceParams) -> str:
+    """Return why the first region that the model has was not fitted."""
+    region = next(iter(fitted.model), None)
+    if region is None:
+        return ""
+    rows = np.flatnonzero((image.region_map == region).any(axis=1))
+    band = slice(int(rows[0]), int(rows[-1]) + 1)
+    return f"{region}: {why_refused(image, usable_flux(image), fitted.offset, params, region, band)}"
 
 
 def _columns_of(region_map: LabelPlane, regions: list[int]) -> int:

@@ -142,6 +142,7 @@ def oversample_with_errors(
     significant: bool = True,
     n_covariances: int = 0,
     adequate: bool = False,
+    profile_errors: bool = True,
     require_ngood: int = 3,
     slope_limit: float = 0.0,
     psf_optimal: bool = False,
@@ -186,6 +187,10 @@ def oversample_with_errors(
         Number of following rows with which covariances are wanted.
     adequate : bool
         Tell where the model is adequate.
+    profile_errors : bool
+        Whether the variances hold the error of the profile. False: it counts as known exactly, and they are those of
+        scale and residuals alone, which is a lower limit; for models of other exposures (`TraceModel.rescaled`), which
+        have no record of a fit to this one.
     require_ngood, slope_limit, psf_optimal, trim_ends, pad
         As in `pixtrace.trace.oversample_flux`.
     flipped, dtype, want, n_threads, progress : optional
@@ -201,7 +206,7 @@ def oversample_with_errors(
     ShapeError, DtypeError, ParameterError, MemoryLimitError
         As in `pixtrace.trace.oversample_flux`.
     DataError
-        The model has no record of its fit with these variances.
+        The model has no record of its fit with these variances, and `profile_errors` are asked for.
     """
     core = core_of(model)
     check_callable(progress, "progress")
@@ -235,6 +240,7 @@ def oversample_with_errors(
         significant=as_flag(significant, "significant"),
         n_covariances=n_covariances,
         adequacy=wants_adequate,
+        known_profile=not as_flag(profile_errors, "profile_errors"),
         single=single,
         n_threads=None if n_threads is None else as_count(n_threads, "n_threads", least=1),
         progress=progress,

@@ -10,7 +10,7 @@ import numpy as np
 from pixtrace import _native
 from pixtrace._arrays import as_count, as_flag, as_real, check_callable
 from pixtrace.exceptions import ParameterError
-from pixtrace.trace.exposure import fit_image
+from pixtrace.trace.fitting import fit_image
 from pixtrace.trace.params import TraceParams
 from pixtrace.trace.series_cube import SpectralSeries, chunk_length, chunks_of
 

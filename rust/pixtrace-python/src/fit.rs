@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use crate::error::{BoundaryResult, DataError};
 use crate::model::PyTraceModel;
 use crate::planes::Plane;
+use crate::robust::{Given, Planes, gather};
 use crate::run::{Settings, run};
 
 /// The parameters of a fit, by the names that the Python layer has for them.
@@ -126,28 +127,37 @@ pub(crate) fn fit_region<'py>(
 
 /// Scales the splines of a model to the flux of an image.
 #[pyfunction]
-#[pyo3(signature = (model, flux, alpha, region_map, *, n_threads))]
+#[pyo3(signature = (model, flux, error, alpha, region_map, *, n_threads))]
 pub(crate) fn rescale<'py>(
     py: Python<'py>,
     model: &Bound<'py, PyTraceModel>,
     flux: Plane<'py>,
+    error: Option<Plane<'py>>,
     alpha: PyReadonlyArray2<'py, f64>,
     region_map: PyReadonlyArray2<'py, i32>,
     n_threads: Option<usize>,
 ) -> BoundaryResult<PyTraceModel> {
     let settings = Settings { n_threads, progress: None };
-    let (model, alpha, map) = (&model.get().0, alpha.as_array(), region_map.as_array());
-    let scaled = match &flux {
-        Plane::Single(flux) => {
-            let exposure = Exposure::new(flux.as_array(), None, alpha, map)?;
-            run(py, &settings, |control| trace::rescale(&exposure, model, control))
-        }
-        Plane::Double(flux) => {
-            let exposure = Exposure::new(flux.as_array(), None, alpha, map)?;
-            run(py, &settings, |control| trace::rescale(&exposure, model, control))
-        }
+    let (alpha, map) = (alpha.as_array(), region_map.as_array());
+    let scaled = match gather(flux, error, Vec::new())? {
+        Given::Single(planes) => rescale_planes(py, &settings, model, &planes, alpha, map),
+        Given::Double(planes) => rescale_planes(py, &settings, model, &planes, alpha, map),
     }?;
     Ok(PyTraceModel(scaled))
+}
+
+fn rescale_planes<T: Real + numpy::Element>(
+    py: Python<'_>,
+    settings: &Settings<'_>,
+    model: &Bound<'_, PyTraceModel>,
+    planes: &Planes<'_, T>,
+    alpha: ndarray::ArrayView2<'_, f64>,
+    map: ndarray::ArrayView2<'_, i32>,
+) -> BoundaryResult<TraceModel> {
+    let error = planes.error.as_ref().map(|error| error.as_array());
+    let exposure = Exposure::new(planes.flux.as_array(), error, alpha, map)?;
+    let model = &model.get().0;
+    run(py, settings, |control| trace::rescale(&exposure, model, control))
 }
 
 fn fit_one<T: Real + numpy::Element>(

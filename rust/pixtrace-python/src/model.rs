@@ -70,6 +70,12 @@ impl PyTraceModel {
         Some(to_table(py, record))
     }
 
+    /// How many components of the variance the record of a region knows of; `None` if it has no record.
+    fn n_components(&self, label: i32) -> Option<usize> {
+        let record = self.0.regions.get(&label)?.record.as_ref()?;
+        Some(record.fits.iter().map(|fit| fit.noise.len()).min().unwrap_or(0))
+    }
+
     /// Covariance of the coefficients of a spline, by number, from one component of the variance.
     fn covariance<'py>(
         &self,

@@ -174,8 +174,8 @@ struct Job<'a, 'py> {
 /// Oversamples an exposure, and propagates its variances.
 #[pyfunction]
 #[pyo3(signature = (
-    model, flux, error, alpha, region_map, alpha_os, *, variances, params, significant, n_covariances, adequacy, single,
-    n_threads, progress
+    model, flux, error, alpha, region_map, alpha_os, *, variances, params, significant, n_covariances, adequacy,
+    known_profile, single, n_threads, progress
 ))]
 #[expect(clippy::too_many_arguments, reason = "the signature of the Python function")]
 pub(crate) fn oversample_with_errors<'py>(
@@ -191,6 +191,7 @@ pub(crate) fn oversample_with_errors<'py>(
     significant: bool,
     n_covariances: usize,
     adequacy: bool,
+    known_profile: bool,
     single: bool,
     n_threads: Option<usize>,
     progress: Option<Bound<'py, PyAny>>,
@@ -202,7 +203,7 @@ pub(crate) fn oversample_with_errors<'py>(
         region_map,
         alpha_os,
         params: params.into(),
-        errors: ErrorParams { residual, n_covariances, adequacy },
+        errors: ErrorParams { residual, n_covariances, adequacy, known_profile },
         settings: Settings { n_threads, progress },
     };
     match (gather(flux, error, variances)?, single) {

@@ -48,8 +48,8 @@ _INTERMEDIATE = {
     "_linear_interp": "linear_flux",
     "_spline_residual": "residual_flux",
 }
-#: And of those with the covariance of each pixel and the one so many rows further on.
-_COVARIANCE = "_covariance_"
+#: What the names of extensions with covariances begin with; the datamodel does not know them.
+_COVARIANCE = "COVAR_"
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,6 @@ def write_product(
         for suffix, attribute in _INTERMEDIATE.items()
         if intermediate and results and all(getattr(result, attribute) is not None for result in results)
     }
-    for rows in range(min((len(result.covariances) for result in results), default=0)):
-        beside[path.with_name(f"{stem}{_COVARIANCE}{rows + 1}.fits")] = partial(_covariance, rows)
     for target in (path, *beside):
         check_output(target, overwrite=overwrite)
     with atomic_path(path, overwrite=overwrite) as unfinished:
@@ -289,6 +287,10 @@ class ProductWriter:
         yield "TRACEMODEL", result.trace_used
         for name, variance in result.variances.items():
             yield name.upper(), variance
+        for rows, covariance in enumerate(result.covariances, start=1):
+            # In a file that is turned, the next pixel along its axis is the one before.
+            is_turned = self.source.mode.slice_axis == "x"
+            yield f"{_COVARIANCE}{rows}", _with_those_before(covariance, rows) if is_turned else covariance
         if wavelength is not None:
             yield "WAVELENGTH", wavelength
 
@@ -343,6 +345,11 @@ class ProductWriter:
         for name, piece in written.items():
             if piece.datatype:
                 node = tree.external_array(name, part.version, piece.datatype, piece.shape)
+                if name.startswith(_COVARIANCE):
+                    # Of several images in a file, the tree has room for one extension of that name.
+                    if part.slit is None:
+                        tree.put_node(node, "extra_fits", name, "data")
+                    continue
                 tree.put(top, _TREE_NAMES.get(name, name.lower()), node)
 
     def _with_tree(self, pieces: list[Piece], *, blocks: bool) -> list[Piece]:
@@ -358,9 +365,11 @@ class ProductWriter:
         return [*pieces, tree_piece(tree.to_bytes(blocks=blocks), old.header)]
 
 
-def _covariance(rows: int, result: OversampledImage) -> npt.NDArray[Any]:
-    """Return the covariance with the pixels `rows` + 1 further on."""
-    return result.covariances[rows]
+def _with_those_before(covariance: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
+    """Return the covariance with the pixels `rows` rows before, given that with those further on."""
+    found = np.full_like(covariance, np.nan)
+    found[rows:] = covariance[:-rows]
+    return found
 
 
 def _copied(unit: Unit) -> list[memoryview]:

@@ -1,4 +1,7 @@
-"""Trace models in FITS tables, whose floats are the bits of the model."""
+"""Trace models in FITS tables, whose floats are the bits of the model.
+
+Each table has a DATASUM, so that a bit that was flipped on a disk is no other model.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 
 from pixtrace.exceptions import FileReadError
 from pixtrace.io.atomic import atomic_path
+from pixtrace.io.fits_stream import DataSum, blocks_of, bytes_of
 from pixtrace.io.fitsfile import find_extension, open_fits
 from pixtrace.io.models.stored import (
     FORMAT,
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["read_tables", "write_tables"]
 
 _VERSION = "PIXMODEL"
+_SUM = "DATASUM"
 _LEVEL = 4
 #: Columns of each table: name, type of the numbers in memory.
 _IMAGES = ("IMAGE", "OFFSET", "ABOUT")
@@ -271,10 +276,22 @@ def _table(name: str, record: dict[str, npt.NDArray[Any]], keys: dict[str, str])
     """Return a binary table."""
     from astropy.io import fits
 
-    array = np.empty(len(next(iter(record.values()))), dtype=[(key, record[key].dtype) for key in keys])
+    # In the byte order of the file, for the sum.
+    kinds = [(key, record[key].dtype.newbyteorder(">")) for key in keys]
+    array = np.empty(len(next(iter(record.values()))), dtype=kinds)
     for key in keys:
         array[key] = record[key]
-    return fits.BinTableHDU(array, name=name)
+    hdu = fits.BinTableHDU(array, name=name)
+    hdu.header[_SUM] = (str(_datasum(array)), "sum of the data unit")
+    return hdu
+
+
+def _datasum(table: npt.NDArray[Any]) -> int:
+    """Return the sum of a table as it stands in the file."""
+    datasum = DataSum()
+    for block in blocks_of(table):
+        datasum.add(bytes_of(block))
+    return datasum.value
 
 
 def _read(hdus: Any, path: Path, name: str, keys: tuple[str, ...]) -> Any:  # noqa: ANN401
@@ -288,5 +305,10 @@ def _read(hdus: Any, path: Path, name: str, keys: tuple[str, ...]) -> Any:  # no
     missing = [key for key in keys if key not in found]
     if missing:
         msg = f"extension {name} of {path} has no column {', '.join(missing)}; get a complete copy"
+        raise FileReadError(msg)
+    told = str(hdus[index].header.get(_SUM, "")).strip()
+    # Files of format 1.0 and 1.1 have no sum.
+    if told and told.lstrip("0") != str(_datasum(np.asarray(data))).lstrip("0"):
+        msg = f"extension {name} of {path} is damaged: its DATASUM does not agree with its content; get a complete copy"
         raise FileReadError(msg)
     return data

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 #: Version of the format: a reader takes every file whose first number is its own.
-FORMAT = "1.1.0"
+FORMAT = "1.2.0"
 
 
 #: Arrays of a record, in the order of its table; then comes the noise, one array for each component of the variance.

@@ -219,6 +219,12 @@ pub struct Inverse {
 }
 
 impl Inverse {
+    /// That of coefficients which are known exactly: they have no covariance.
+    #[must_use]
+    pub fn zero(n: usize) -> Self {
+        Self { n, elements: vec![0.0; n * n] }
+    }
+
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -11,6 +11,7 @@ use super::exposure::Exposure;
 use super::functional::Functional;
 use super::known::{Cache, Known};
 use super::model::{ColumnTrace, TraceModel};
+use super::model_error::ModelError;
 use super::propagate::{Residual, check_record};
 use super::traced::TracedRegion;
 use crate::numeric::Real;
@@ -89,7 +90,8 @@ pub fn evaluate(
 /// Evaluates a model at points, with its variances, which come from those of the pixels of an exposure.
 ///
 /// The model must have been fitted to this exposure, or have been scaled to it ([`super::rescale`]). Where the fit has
-/// left a record, the variances are those of spline and scale; where it has not, those of the scale alone.
+/// left a record, the variances are those of spline and scale, and to the first comes, for a weighted fit, the square of
+/// what the model may be wrong by (see `model_error.rs`); where it has not, those of the scale alone.
 ///
 /// # Errors
 /// [`Error::LengthMismatch`], [`Error::ShapeMismatch`], [`Error::NoRecord`] for a record without these components,
@@ -114,11 +116,14 @@ pub fn evaluate_with_errors<T: Real>(
     }
     let flux = evaluate(model, points, control)?;
     let traced = TracedRegion::all(map, model, exposure.alpha(), Some(exposure.flux()), control)?;
-    let known: HashMap<i32, Known<'_>> = traced
+    let known: HashMap<i32, (Known<'_>, Option<(ModelError, f64)>)> = traced
         .into_par_iter()
         .map(|region| {
             let (label, everywhere) = (region.label, CompactRanges::everywhere());
-            (label, Known::new(exposure, error, variances, region, everywhere, Residual::Whole))
+            let known = Known::new(exposure, error, variances, region, everywhere, Residual::Whole);
+            let model_error = ModelError::new(&known);
+            let with_pitch = model_error.map(|e| (e, known.region.pixels.native_dalpha::<f64>()));
+            (label, (known, with_pitch))
         })
         .collect();
     control.check()?;
@@ -130,8 +135,8 @@ pub fn evaluate_with_errors<T: Real>(
         .map(|group| {
             let places = &order[group];
             match known.get(&points.region[places[0]]) {
-                Some(known) if control.check().is_ok() => {
-                    column_variances(known, places, points, n_components)
+                Some((known, model_error)) if control.check().is_ok() => {
+                    column_variances(known, model_error.as_ref(), places, points, n_components)
                 }
                 _ => Vec::new(),
             }
@@ -161,9 +166,10 @@ fn groups(order: &[usize], points: Points<'_>) -> Vec<Range<usize>> {
     found
 }
 
-/// Variances, by component, of the model at points of one column.
+/// Variances, by component, of the model at points of one column; `model_error` comes with the distance of pixels.
 fn column_variances(
     known: &Known<'_>,
+    model_error: Option<&(ModelError, f64)>,
     places: &[usize],
     points: Points<'_>,
     n_components: usize,
@@ -192,9 +198,24 @@ fn column_variances(
             let Some(terms) = &terms else {
                 return Some((i, of_scale.iter().map(|v| profile * profile * v).collect()));
             };
-            let mut functional = Functional::whole(profile, Vec::new());
+            let at = |alpha: f64| {
+                let mut functional = Functional::whole(profile, Vec::new());
+                functional.at = Some(basis_at(spline.knots(), alpha));
+                functional
+            };
+            let mut functional = at(alpha);
             functional.add(basis_at(spline.knots(), alpha), 1.0);
-            Some((i, (0..n_components).map(|k| terms.variance(k, &functional)).collect()))
+            let mut variances: Vec<f64> =
+                (0..n_components).map(|k| terms.variance(k, &functional)).collect();
+            if let Some((model_error, pitch)) = model_error {
+                // As on a grid of native pixels: the mean over one to either side.
+                let around = [alpha - pitch, alpha, alpha + pitch];
+                let pixels: Vec<(usize, Functional)> =
+                    around.into_iter().map(at).enumerate().collect();
+                let squares = model_error.squares(column, terms, spline.coefficients(), &pixels, 1);
+                variances[0] += squares[1];
+            }
+            Some((i, variances))
         })
         .collect()
 }

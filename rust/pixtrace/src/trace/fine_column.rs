@@ -99,7 +99,13 @@ impl<T: Real> Work<'_, '_, T> {
                 .clone()
                 .filter_map(|i| Some((number(i), f64::from(pixels.row[i]), residual_of(i)?))),
         );
-        let terms = trace.and_then(|trace| known.terms(column, trace, cache));
+        let terms = trace.and_then(|trace| {
+            if self.errors.known_profile {
+                known.scale_terms(column, trace, cache)
+            } else {
+                known.terms(column, trace, cache)
+            }
+        });
         let model_rows = trace.map_or(0..0, |trace| job.model_rows(trace, column, &fine));
         let labels = job.exposure.regions().labels();
         let mut functionals: Vec<(usize, Functional)> = Vec::with_capacity(fine.len());

@@ -131,6 +131,26 @@ impl<'a> Known<'a> {
         self.terms_with(column, trace, trace.scale, kappa, cache)
     }
 
+    /// The same for a spline that counts as known exactly: what is uncertain is its scale.
+    pub(super) fn scale_terms<'c>(
+        &'c self,
+        column: usize,
+        trace: &ColumnTrace,
+        cache: &'c mut Cache,
+    ) -> Option<ColumnTerms<'c>> {
+        let n = self.region.spline(trace)?.coefficients().len();
+        let is_weighted = self.record(column).is_some_and(|(_, _, is_weighted)| is_weighted);
+        let kappa = self.scale_kappa(column, is_weighted);
+        let basis = self.basis(column, trace)?;
+        cache.spline = None;
+        let inverse = cache.inverse.insert(Inverse::zero(n));
+        let places = self.region.pixels.column(column);
+        let variances =
+            self.components.iter().map(|values| (values[places.clone()].to_vec(), None));
+        let in_fit = vec![0.0; kappa.len()];
+        Some(ColumnTerms::new(trace.scale, kappa, basis, &in_fit, inverse, variances.collect()))
+    }
+
     /// The same for any scale that is linear in the pixels of the column: `kappa` is what it takes of each.
     pub(super) fn terms_with<'c>(
         &'c self,

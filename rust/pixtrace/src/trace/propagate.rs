@@ -36,6 +36,8 @@ pub struct ErrorParams {
     pub n_covariances: usize,
     /// Whether it is wanted where the model is adequate.
     pub adequacy: bool,
+    /// Whether the splines count as known exactly, as those of another exposure have to: no record of a fit is needed.
+    pub known_profile: bool,
 }
 
 /// Variances and covariances of an oversampled flux, each of its shape; NaN where the flux is.
@@ -52,7 +54,8 @@ pub struct ErrorPlanes<O> {
 /// Oversamples an exposure along its slices, as [`super::oversample`] does, and propagates the variances of its pixels.
 ///
 /// For the decisions as they were made, the flux is a linear function of the pixels; see the source of
-/// `functional.rs`. The model must have been fitted with a record ([`super::RegionTrace::record`]), to this exposure.
+/// `functional.rs`. The model must have been fitted with a record ([`super::RegionTrace::record`]), to this exposure;
+/// with [`ErrorParams::known_profile`] any will do, and the variances are those of scale and residuals alone.
 /// To that of a weighted fit comes the square of what the model may be wrong by besides; see `model_error.rs`. It counts as
 /// independent from pixel to pixel: the covariances are those of the noise.
 ///
@@ -78,7 +81,9 @@ pub fn oversample_with_errors<T: Real, O: Real>(
     }
     let Some(error) = exposure.error() else { return Err(Error::NoErrors) };
     let n_components = 1 + variances.len();
-    check_records(model, n_components)?;
+    if !errors.known_profile {
+        check_records(model, n_components)?;
+    }
     let traced = TracedRegion::all(map, model, exposure.alpha(), Some(exposure.flux()), control)?;
     control.expect(n_x);
     let job = Job { exposure, params, grid, rows: FineRows::new(&grid), alpha_fine };
@@ -94,7 +99,7 @@ pub fn oversample_with_errors<T: Real, O: Real>(
         .zip(sources)
         .map(|(region, ranges)| {
             let known = Known::new(exposure, error, variances, region, ranges, errors.residual);
-            let model_error = ModelError::new(&known);
+            let model_error = if errors.known_profile { None } else { ModelError::new(&known) };
             let bounds = &map.boxes()[&known.region.label];
             let misfit = errors.adequacy.then(|| Misfit::new(&known, bounds));
             (known, model_error, misfit)

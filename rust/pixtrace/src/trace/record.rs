@@ -29,7 +29,7 @@ pub enum Absence {
 /// One fit: how good, and how uncertain.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FitRecord {
-    /// Columns whose pixels were fitted.
+    /// Columns whose pixels were fitted; none if these are of another exposure ([`super::rescale`]).
     pub window: Range<usize>,
     /// Points that were used.
     pub n_points: usize,

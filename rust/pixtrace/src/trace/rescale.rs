@@ -4,15 +4,29 @@ use rayon::prelude::*;
 
 use super::exposure::{Exposure, RegionBox};
 use super::model::{ColumnTrace, RegionTrace, TraceModel};
+use super::record::{Absence, RegionRecord};
 use super::region::RegionPixels;
 use super::scale::column_scale;
 use crate::numeric::Real;
+use crate::numeric::stats::median;
 use crate::{Control, Error};
+
+/// Pixels this many errors off, and this many times what is usual in the column, do not set the scale.
+const OUTLIER: f64 = 5.0;
+/// Median absolute deviation of a normal distribution, inverted.
+const MAD: f64 = 1.4826;
 
 /// Scales the splines of a model to the flux of an exposure; splines and bounds stay as they are.
 ///
 /// Regions that the exposure does not have are left out, and so are columns in which no pixel with finite flux lies
 /// within the bounds of the spline: nothing says how bright the source is there.
+///
+/// Splines of a weighted fit are scaled by weighted least squares, if the exposure has errors; all others as the reference
+/// does it.
+///
+/// The covariance of the splines stays what it was: that of the noise of the exposure they were fitted to, which has
+/// nothing in common with the noise of this one. So the windows of the fits are empty in the record, as they hold no
+/// pixel of this exposure, and `chi2` is NaN.
 ///
 /// # Errors
 /// [`Error::Cancelled`].
@@ -49,18 +63,41 @@ pub fn rescale<T: Real>(
         .into_par_iter()
         .map(|(label, trace, bounds)| {
             let pixels = RegionPixels::new(exposure, label, bounds);
-            let columns = trace
+            let is_weighted = exposure.error().is_some()
+                && trace.record.as_ref().is_some_and(|record| record.is_weighted);
+            let columns: Vec<Option<ColumnTrace>> = trace
                 .columns
                 .par_iter()
-                .filter_map(|column| rescaled(&pixels, trace, column))
+                .map(|column| rescaled(&pixels, trace, column, is_weighted))
                 .collect();
             control.advance(trace.columns.len());
             control.check()?;
-            // What the fit knew of its errors it knew of another exposure.
-            Ok((label, RegionTrace { splines: trace.splines.clone(), columns, record: None }))
+            let record = trace.record.as_ref().map(|record| of_another(record, trace, &columns));
+            let columns = columns.into_iter().flatten().collect();
+            Ok((label, RegionTrace { splines: trace.splines.clone(), columns, record }))
         })
         .collect::<Vec<_>>();
     Ok(TraceModel { regions: regions.into_iter().collect::<Result<_, Error>>()? })
+}
+
+/// The record of a fit to another exposure than the one that its splines are scaled to; `None` stands for columns without
+/// flux.
+fn of_another(
+    record: &RegionRecord,
+    trace: &RegionTrace,
+    columns: &[Option<ColumnTrace>],
+) -> RegionRecord {
+    let mut found = record.clone();
+    for fit in &mut found.fits {
+        fit.window = 0..0;
+        fit.chi2 = f64::NAN;
+    }
+    let mut is_there = columns.iter().map(Option::is_some);
+    found.columns.retain(|_| is_there.next().unwrap_or(false));
+    let gone = trace.columns.iter().zip(columns).filter(|(_, column)| column.is_none());
+    found.absent.extend(gone.map(|(old, _)| (old.column, Absence::TooFewPixels)));
+    found.absent.sort_by_key(|(column, _)| *column);
+    found
 }
 
 /// The trace of a column with the scale that the flux asks for; `None` where there is no flux.
@@ -68,13 +105,50 @@ fn rescaled(
     pixels: &RegionPixels,
     trace: &RegionTrace,
     column: &ColumnTrace,
+    is_weighted: bool,
 ) -> Option<ColumnTrace> {
     let spline = trace.splines.get(column.spline)?;
-    let (flux, model): (Vec<f64>, Vec<f64>) = pixels
-        .column(column.column)
-        .filter(|&i| column.is_within(pixels.alpha[i]))
-        .map(|i| (pixels.flux[i], spline.eval(pixels.alpha[i])))
-        .unzip();
-    let is_seen = flux.iter().any(|f| f.is_finite());
-    is_seen.then(|| ColumnTrace { scale: column_scale(&flux, &model), ..*column })
+    let within: Vec<usize> =
+        pixels.column(column.column).filter(|&i| column.is_within(pixels.alpha[i])).collect();
+    let flux: Vec<f64> = within.iter().map(|&i| pixels.flux[i]).collect();
+    let model: Vec<f64> = within.iter().map(|&i| spline.eval(pixels.alpha[i])).collect();
+    if !flux.iter().any(|f| f.is_finite()) {
+        return None;
+    }
+    let scale = if is_weighted {
+        let error: Vec<f64> = within.iter().map(|&i| pixels.error[i]).collect();
+        weighted_scale(&flux, &error, &model)?
+    } else {
+        column_scale(&flux, &model)
+    };
+    Some(ColumnTrace { scale, ..*column })
+}
+
+/// Scale of a model by weighted least squares; `None` where no pixel has a flux and an error.
+///
+/// Pixels are left out that are far off what the weighted median of their ratios says.
+fn weighted_scale(flux: &[f64], error: &[f64], model: &[f64]) -> Option<f64> {
+    let mut points: Vec<(f64, f64)> = flux
+        .iter()
+        .zip(error)
+        .zip(model)
+        .filter(|((f, e), m)| f.is_finite() && e.is_finite() && **e > 0.0 && m.abs() > 0.0)
+        // Ratio of flux to model, and what a unit of it is in errors.
+        .map(|((f, e), m)| (f / m, m.abs() / e))
+        .collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let half = 0.5 * points.iter().map(|(_, weight)| weight).sum::<f64>();
+    let mut below = 0.0;
+    let middle = points.iter().find(|(_, weight)| {
+        below += weight;
+        below >= half
+    });
+    let middle = middle?.0;
+    let mut off: Vec<f64> = points.iter().map(|(r, weight)| (r - middle).abs() * weight).collect();
+    let limit = OUTLIER * (MAD * median(&mut off)).max(1.0);
+    let kept = points.iter().filter(|(r, weight)| (r - middle).abs() * weight <= limit);
+    let (above, below) =
+        kept.fold((0.0, 0.0), |(above, below), (r, w)| (above + w * w * r, below + w * w));
+    let scale = above / below;
+    scale.is_finite().then_some(scale)
 }

@@ -84,7 +84,7 @@ impl RobustParams {
 /// let record = model.regions[&1].record.as_ref().unwrap();
 /// assert!(record.fits[45].chi2 < 0.1); // there is no noise in these data
 /// let params = OversampleParams { slope_limit: 0.0, require_ngood: 3, ..OversampleParams::default() };
-/// let errors = ErrorParams { residual: Residual::Significant, n_covariances: 1, adequacy: false };
+/// let errors = ErrorParams { residual: Residual::Significant, n_covariances: 1, ..ErrorParams::default() };
 /// let (planes, found) = oversample_with_errors::<f64, f64>(
 ///     &exposure, &[], &model, fine.view(), &params, errors, &Default::default(),
 /// )?;
