@@ -109,6 +109,7 @@ class _JointArguments(TypedDict):
     refine: bool
     grouping: str
     tolerance: float
+    places: list[dict[int, tuple[int, int]]]
 
 @final
 class TraceModel:

@@ -48,6 +48,17 @@ def test_oversample_joint(files: list[str], tmp_path: Path, capsys: pytest.Captu
         np.testing.assert_array_equal(flux_in(product), expected.flux)
 
 
+def test_what_is_said_of_a_dither_across_the_slices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [tmp_path / f"dither{number}.fits" for number in range(2)]
+    for number, path in enumerate(paths):
+        dither = (number * PITCH / 3, number * 0.177)  # a third of a row along, and a slice across
+        write_image(path, star_in_ifu(n_columns=100, n_slices=5, seed=number, tilt=2.0, dither=dither).image)
+    assert main(["trace", "--joint", *map(str, paths), "-o", str(tmp_path / "out")]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert "across" not in first
+    assert "moved across by +1 slices" in second
+
+
 def test_models_of_a_joint_fit_are_kept_and_applied(files: list[str], tmp_path: Path) -> None:
     assert main(["fit", "--joint", *files, "-o", str(tmp_path / "models")]) == 0
     assert main(["oversample", "--joint", *files, "-o", str(tmp_path / "direct")]) == 0

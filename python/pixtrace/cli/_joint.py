@@ -138,10 +138,16 @@ def _words(fits: list[DitherFit], number: int) -> str:
     n_exposures = len(fits[0].fitted)
     if n_exposures == 1:
         return "; 1 exposure"
-    offsets = [
-        f"{group.offsets[number]:+.4g} ({group.errors[number]:.1g})"
-        for fit in fits
-        for group in fit.groups
-        if any(number in members for sets in group.shared.values() for members in sets)
-    ]
-    return f"; {n_exposures} exposures, offset {', '.join(offsets) or 'unknown: it shares no profile'}"
+    groups = [group for fit in fits for group in fit.groups]
+    n_sharing = [sum(any(number in members for members in sets) for sets in group.shared.values()) for group in groups]
+    sharing = [group for group, n in zip(groups, n_sharing, strict=True) if n]
+    if not sharing:
+        return f"; {n_exposures} exposures, offset unknown: it shares no profile"
+    words = f"; {n_exposures} exposures, offset "
+    words += ", ".join(f"{group.offsets[number]:+.4g} ({group.errors[number]:.1g})" for group in sharing)
+    if any(group.slices[number] for group in sharing):
+        words += f", moved across by {', '.join(f'{group.slices[number]:+d}' for group in sharing)} slices"
+    n_regions = sum(len(fit.models[number]) for fit in fits)
+    if sum(n_sharing) < n_regions:
+        words += f", shares {sum(n_sharing)} of {n_regions} profiles"
+    return words

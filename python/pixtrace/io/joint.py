@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pixtrace.exceptions import DataError
@@ -60,7 +61,8 @@ def fit_exposures(
 ) -> list[DitherFit]:
     """Fit all images of opened exposures together, each slit with the same one of the other exposures.
 
-    Offsets are found from the data, for MIRI MRS one for each channel.
+    Offsets are found from the data, for MIRI MRS one for each channel; so is by how many slices of an IFU the source
+    has moved.
 
     Parameters
     ----------
@@ -92,14 +94,21 @@ def fit_exposures(
             raise DataError(msg)
     return [
         fit_dithers(
-            images,
+            [_with_wavelength(first, index, images[0]), *images[1:]],
             params,
             offsets_by="channel" if first.params.threshold == "peak_by_channel" else "exposure",
             n_threads=n_threads,
             progress=progress,
         )
-        for images in zip(*(exposure.images for exposure in exposures), strict=True)
+        for index, images in enumerate(zip(*(exposure.images for exposure in exposures), strict=True))
     ]
+
+
+def _with_wavelength(exposure: Exposure, index: int, image: SpectralImage) -> SpectralImage:
+    """Return an image of several slices with its wavelengths, which tell which columns of theirs belong together."""
+    if image.wavelength is not None or len(image.regions) == 1:
+        return image
+    return replace(image, wavelength=exposure.wavelength(index))
 
 
 def _names(images: Sequence[ImageInfo] | Sequence[SpectralImage]) -> list[str]:

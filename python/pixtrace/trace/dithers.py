@@ -13,6 +13,7 @@ import numpy as np
 from pixtrace import _native
 from pixtrace._arrays import as_count, as_double, as_flag, as_floating, as_real, check_callable
 from pixtrace.exceptions import DataError, ParameterError, ShapeError
+from pixtrace.trace.across import Across, Places, across
 from pixtrace.trace.image import SpectralImage
 from pixtrace.trace.model import TraceModel
 from pixtrace.trace.params import TraceParams
@@ -35,6 +36,8 @@ _GROUPINGS = {"exposure": "all", "channel": "hundreds", "region": "each"}
 _JOINT_HALF_WINDOWS = (1, 2, *HALF_WINDOWS)
 _JOINT_KNOTS_PER_PIXEL = (*KNOTS_PER_PIXEL, 4.0, 6.0)
 _CLIP_SIGMA = 5.0
+#: Labels of one channel of MIRI MRS.
+_LABELS_PER_CHANNEL = 100
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +47,7 @@ class DitherGroup:
     Attributes
     ----------
     regions : tuple of int
-        The regions, ascending.
+        The regions, ascending, by their numbers in the first exposure.
     offsets : ndarray of float64, shape (n_exposures,)
         Where the source stands along the slices, less where the shared profile does [unit of alpha]. Their mean is
         zero, or that of the offsets given; NaN if they were to be found, and the exposure shares no profile.
@@ -55,6 +58,9 @@ class DitherGroup:
         By region, the sets of exposures (from 0) that share a profile; absent are regions that no two exposures share.
     n_steps : int
         Steps of the last search for the offsets.
+    slices : tuple of int
+        By exposure, how many slices farther on the source stands than in the first: what the first shows in region 10,
+        and an exposure in which it has moved by two in region 12, are fitted together.
     """
 
     regions: tuple[int, ...]
@@ -62,6 +68,7 @@ class DitherGroup:
     covariance: npt.NDArray[np.float64]
     shared: Mapping[int, tuple[tuple[int, ...], ...]]
     n_steps: int
+    slices: tuple[int, ...]
 
     @property
     def errors(self) -> npt.NDArray[np.float64]:
@@ -176,6 +183,7 @@ def fit_dithers(
     refine: bool = True,
     offsets_by: OffsetsBy = "exposure",
     tolerance: float = 1.03,
+    match_slices: bool = True,
     n_threads: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> DitherFit:
@@ -205,6 +213,11 @@ def fit_dithers(
         An exposure keeps its own profile of a region if that predicts its left-out columns so many times better than
         the shared one, in squared errors and apart from chance; at least 1. Infinity: every exposure shares every
         region that it can be fitted in, for sources that look the same wherever they stand.
+    match_slices : bool
+        Whether slices are matched by the light that they show, where a dither has moved the source to others: those of
+        a channel, or of all the detector, whose numbers must rise across the slices. Images with wavelengths are then
+        matched by these, others by their columns. False, and ``offsets_by="region"``: slices are those of the
+        same number.
     n_threads, progress : optional
         As in `pixtrace.trace.fit_image`; the result does not depend on them.
 
@@ -225,8 +238,9 @@ def fit_dithers(
 
     Notes
     -----
-    The offsets are those of the least-squares problem with profile and scales eliminated; their errors are multiplied
-    by the square root of the reduced chi2 where that exceeds one.
+    The offsets are those of the least-squares problem with profile and scales eliminated. Their errors are multiplied
+    by the square root of the reduced chi2 of the pixels, or of that of the offsets that each region would have of its
+    own, where the larger of the two exceeds one.
     """
     images = _checked(images)
     params = _checked_params(params)
@@ -238,6 +252,7 @@ def fit_dithers(
     dtype = np.result_type(*(image.flux.dtype for image in images))
     prepared = [prepared_flux(image) for image in images]
     variances = _variances(images, params)
+    moves = _moves(images, [flux for flux, _ in prepared], offsets_by, is_wanted=as_flag(match_slices, "match_slices"))
     models, groups = _native.fit_joint(
         [
             (
@@ -261,6 +276,7 @@ def fit_dithers(
             "refine": as_flag(refine, "refine"),
             "grouping": _GROUPINGS[offsets_by],
             "tolerance": as_real(tolerance, "tolerance"),
+            "places": _joined([move.places for move in moves.values()], len(images)),
         },
         n_threads=None if n_threads is None else as_count(n_threads, "n_threads", least=1),
         progress=progress,
@@ -278,6 +294,7 @@ def fit_dithers(
                 covariance=covariance,
                 shared={region: tuple(map(tuple, sets)) for region, sets in shared.items()},
                 n_steps=n_steps,
+                slices=next((m.moved for r, m in moves.items() if set(r) & set(regions)), (0,) * len(images)),
             )
             for regions, found, covariance, n_steps, shared in groups
         ),
@@ -341,6 +358,27 @@ def _variances(images: list[SpectralImage], params: TraceParams) -> list[list[np
             )
             raise DataError(msg)
     return [list(image.variances.values()) for image in images]
+
+
+def _moves(
+    images: list[SpectralImage], fluxes: list[npt.NDArray[np.floating]], offsets_by: OffsetsBy, *, is_wanted: bool
+) -> dict[tuple[int, ...], Across]:
+    """Return how sources have moved across the slices, by the regions that lie side by side."""
+    if offsets_by == "region" or not is_wanted:
+        return {}
+    groups: dict[int, list[int]] = {}
+    for label in sorted({label for image in images for label in image.regions}):
+        groups.setdefault(label // _LABELS_PER_CHANNEL if offsets_by == "channel" else 0, []).append(label)
+    found = across(images, fluxes, list(groups.values()))
+    return {tuple(labels): move for labels, move in zip(groups.values(), found, strict=True)}
+
+
+def _joined(places: list[Places], n_exposures: int) -> Places:
+    """Return the places of all groups together; no list if nothing has moved."""
+    moved = [of_group for of_group in places if of_group]
+    if not moved:
+        return []
+    return [{label: p for of_group in moved for label, p in of_group[e].items()} for e in range(n_exposures)]
 
 
 def _offsets(offsets: npt.ArrayLike | None, n_exposures: int) -> list[float] | None:

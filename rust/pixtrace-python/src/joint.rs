@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use numpy::{Element, PyArray2, PyReadonlyArray2};
 use pixtrace::numeric::Real;
-use pixtrace::trace::{self, Exposure, Grouping, JointFit, JointGroup, JointParams};
+use pixtrace::trace::{self, Exposure, Grouping, JointFit, JointGroup, JointParams, Place};
 use pyo3::prelude::*;
 
 use crate::error::{BoundaryError, BoundaryResult, DataError, ParameterError};
@@ -32,6 +32,8 @@ pub(crate) struct JointArguments {
     refine: bool,
     grouping: String,
     tolerance: f64,
+    /// By exposure and label: the label under which profiles are shared, and what is added to the columns.
+    places: Vec<BTreeMap<i32, (i32, usize)>>,
 }
 
 /// Labels, offsets, their covariance, steps, and the exposures that share a profile by label.
@@ -62,6 +64,7 @@ pub(crate) fn fit_joint<'py>(
         offsets: joint.offsets,
         is_refined: joint.refine,
         tolerance: joint.tolerance,
+        places: joint.places.into_iter().map(places).collect(),
         grouping: match joint.grouping.as_str() {
             "all" => Grouping::All,
             "hundreds" => Grouping::Hundreds,
@@ -92,6 +95,11 @@ pub(crate) fn fit_joint<'py>(
     };
     let groups = fit.groups.into_iter().map(|group| out(py, group)).collect::<Result<_, _>>()?;
     Ok((fit.models.into_iter().map(PyTraceModel).collect(), groups))
+}
+
+fn places(of_one: BTreeMap<i32, (i32, usize)>) -> BTreeMap<i32, Place> {
+    let place = |(own, (label, columns))| (own, Place { label, columns });
+    of_one.into_iter().map(place).collect()
 }
 
 fn fit_planes<T: Real + Element>(

@@ -48,7 +48,7 @@ pub use extract::{
 };
 pub use fit::{FitParams, Thresholds, fit_all_regions, fit_all_regions_recorded, fit_region};
 pub use grid::FineGrid;
-pub use joint::{Grouping, JointFit, JointGroup, JointParams, fit_joint};
+pub use joint::{Grouping, JointFit, JointGroup, JointParams, Place, fit_joint};
 pub use linear::{LinearParams, alpha_on_grid, linear_oversample};
 pub use model::{ColumnTrace, RegionTrace, TraceModel};
 pub use oversample::{OversampleParams, OversampledPlanes, Planes, oversample};

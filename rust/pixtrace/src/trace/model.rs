@@ -1,6 +1,7 @@
 //! The trace model: splines, scales and bounds, by region and column.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use super::record::RegionRecord;
 use crate::numeric::BSpline;
@@ -41,6 +42,25 @@ impl RegionTrace {
     /// Where to find each column: position in [`RegionTrace::columns`] by column number.
     pub(crate) fn by_column(&self) -> HashMap<usize, &ColumnTrace> {
         self.columns.iter().map(|trace| (trace.column, trace)).collect()
+    }
+
+    /// Takes off every column what had been added to it for the fit.
+    pub(crate) fn move_back(&mut self, columns: usize) {
+        for trace in &mut self.columns {
+            trace.column -= columns;
+        }
+        let Some(record) = &mut self.record else { return };
+        for fit in &mut record.fits {
+            // Windows may begin before the image: other exposures have columns there.
+            let Range { start, end } = fit.window;
+            fit.window = start.saturating_sub(columns)..end.saturating_sub(columns);
+        }
+        for column in &mut record.columns {
+            column.from -= columns;
+        }
+        for (column, _) in &mut record.absent {
+            *column -= columns;
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The joint fit of every region.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ndarray::ArrayView2;
 use rayon::prelude::*;
@@ -40,6 +40,15 @@ impl Grouping {
     }
 }
 
+/// Where a region of one exposure belongs among those of all exposures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Label under which exposures share its profile.
+    pub label: i32,
+    /// What is added to its columns, so that those of all exposures have the same wavelengths.
+    pub columns: usize,
+}
+
 /// How exposures are fitted together. Start from [`Default`] and change what you need.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JointParams {
@@ -58,6 +67,9 @@ pub struct JointParams {
     pub grouping: Grouping,
     /// An exposure keeps its own profile of a region if that predicts its columns this many times better, in squares.
     pub tolerance: f64,
+    /// By exposure, the places of its regions by label, where they are not their own: a source that has moved across the
+    /// slices is seen in others. Empty if there is no such exposure.
+    pub places: Vec<BTreeMap<i32, Place>>,
 }
 
 impl Default for JointParams {
@@ -70,6 +82,7 @@ impl Default for JointParams {
             is_refined: true,
             grouping: Grouping::All,
             tolerance: 1.03,
+            places: Vec::new(),
         }
     }
 }
@@ -87,6 +100,10 @@ impl JointParams {
             let (name, value) = ("tolerance", self.tolerance);
             return Err(Error::Parameter { name, value, must_be: "at least 1" });
         }
+        if !(self.places.is_empty() || self.places.len() == n_exposures) {
+            let (found, expected) = (self.places.len(), n_exposures);
+            return Err(Error::LengthMismatch { name: "places", found, expected });
+        }
         if let Some(offsets) = &self.offsets {
             if offsets.len() != n_exposures {
                 let (found, expected) = (offsets.len(), n_exposures);
@@ -99,12 +116,18 @@ impl JointParams {
         }
         Ok(())
     }
+
+    /// Where a region of an exposure belongs.
+    fn place(&self, exposure: usize, label: i32) -> Place {
+        let found = self.places.get(exposure).and_then(|places| places.get(&label));
+        found.copied().unwrap_or(Place { label, columns: 0 })
+    }
 }
 
 /// Offsets of a group of regions, and who shares what.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JointGroup {
-    /// Labels of the regions, rising.
+    /// Labels of the regions, rising: those that they share profiles under ([`Place::label`]).
     pub labels: Vec<i32>,
     /// Offset of each exposure; NaN if it was to be found and the exposure shares no profile.
     pub offsets: Vec<f64>,
@@ -163,15 +186,18 @@ pub fn fit_joint<T: Real>(
     params.check(exposures.len())?;
     check_planes(exposures, variances)?;
     let maps = || exposures.iter().map(Exposure::regions);
-    let labels: BTreeSet<i32> = maps().flat_map(|map| map.boxes().keys().copied()).collect();
-    let mut groups: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
-    for label in labels {
-        groups.entry(params.grouping.of(label)).or_default().push(label);
+    // By group, and by the label that is shared: exposures and their own labels.
+    let mut groups: BTreeMap<i32, BTreeMap<i32, Vec<(usize, i32)>>> = BTreeMap::new();
+    for (e, map) in maps().enumerate() {
+        for &label in map.boxes().keys() {
+            let group = groups.entry(params.grouping.of(label)).or_default();
+            group.entry(params.place(e, label).label).or_default().push((e, label));
+        }
     }
     control.expect(maps().flat_map(|m| m.boxes().values()).map(|b| b.columns.len()).sum());
     let mut fit = JointFit { models: vec![TraceModel::default(); exposures.len()], groups: vec![] };
-    for labels in groups.into_values() {
-        let (group, traces) = fit_group(exposures, variances, labels, params, control)?;
+    for regions in groups.into_values() {
+        let (group, traces) = fit_group(exposures, variances, regions, params, control)?;
         for (e, label, trace) in traces {
             fit.models[e].regions.insert(label, trace);
         }
@@ -214,27 +240,42 @@ fn check_planes<T: Real>(
     Ok(())
 }
 
+/// What an exposure has of its own of a region.
+#[derive(Default)]
+struct Own {
+    label: i32,
+    /// What has been added to its columns.
+    columns: usize,
+    /// Components of the variance.
+    components: Vec<Vec<f64>>,
+}
+
 /// A region of an exposure, taken out of its planes.
 struct Taken {
     exposure: usize,
+    own: Own,
     has_errors: bool,
     pixels: RegionPixels,
-    components: Vec<Vec<f64>>,
 }
 
 fn take<T: Real>(
     exposures: &[Exposure<'_, T>],
     variances: &[Vec<ArrayView2<'_, T>>],
-    label: i32,
+    members: &[(usize, i32)],
+    params: &JointParams,
 ) -> Vec<Taken> {
-    let with_it = exposures.iter().enumerate().filter_map(|(e, exposure)| {
+    let with_it = members.iter().filter_map(|&(e, label)| {
+        let exposure = &exposures[e];
         let bounds = exposure.regions().boxes().get(&label)?;
-        let pixels = RegionPixels::new(exposure, label, bounds);
+        let mut pixels = RegionPixels::new(exposure, label, bounds);
         let labels = exposure.regions().labels();
         let collect =
             |&plane: &ArrayView2<'_, T>| pixels.collect(bounds, labels, label, plane, Real::to_f64);
         let components = variances.get(e).map_or(vec![], |v| v.iter().map(collect).collect());
-        Some(Taken { exposure: e, has_errors: exposure.error().is_some(), pixels, components })
+        let columns = params.place(e, label).columns;
+        pixels.columns = pixels.columns.start + columns..pixels.columns.end + columns;
+        let own = Own { label, columns, components };
+        Some(Taken { exposure: e, own, has_errors: exposure.error().is_some(), pixels })
     });
     with_it.collect()
 }
@@ -245,18 +286,21 @@ type Found = (usize, i32, RegionTrace);
 fn fit_group<T: Real>(
     exposures: &[Exposure<'_, T>],
     variances: &[Vec<ArrayView2<'_, T>>],
-    labels: Vec<i32>,
+    regions: BTreeMap<i32, Vec<(usize, i32)>>,
     params: &JointParams,
     control: &Control,
 ) -> Result<(JointGroup, Vec<Found>), Error> {
     let n = exposures.len();
-    let mut taken: Vec<Vec<Taken>> =
-        labels.par_iter().map(|&label| take(exposures, variances, label)).collect();
+    let labels: Vec<i32> = regions.keys().copied().collect();
+    let mut taken: Vec<Vec<Taken>> = regions
+        .par_iter()
+        .map(|(_, members)| take(exposures, variances, members, params))
+        .collect();
     control.check()?;
-    let mut components: Vec<BTreeMap<usize, Vec<Vec<f64>>>> = Vec::with_capacity(taken.len());
+    let mut own: Vec<BTreeMap<usize, Own>> = Vec::with_capacity(taken.len());
     for region in &mut taken {
-        let of_one = |t: &mut Taken| (t.exposure, std::mem::take(&mut t.components));
-        components.push(region.iter_mut().map(of_one).collect());
+        let of_one = |t: &mut Taken| (t.exposure, std::mem::take(&mut t.own));
+        own.push(region.iter_mut().map(of_one).collect());
     }
     let alone: Vec<Vec<Alone<'_>>> = taken
         .par_iter_mut()
@@ -264,14 +308,11 @@ fn fit_group<T: Real>(
         .collect();
     control.check()?;
     let (mut group, shared) = find_offsets(&alone, n, params, control)?;
-    let found: Vec<Vec<Found>> = labels
+    let found: Vec<Vec<Found>> = alone
         .par_iter()
-        .zip(&alone)
-        .zip(&components)
+        .zip(&own)
         .zip(&shared)
-        .map(|(((&label, alone), components), shared)| {
-            fit_region(label, alone, components, shared, control)
-        })
+        .map(|((alone, own), shared)| fit_region(alone, own, shared, control))
         .collect::<Result<_, _>>()?;
     for (&label, shared) in labels.iter().zip(&shared).filter(|(_, shared)| !shared.is_empty()) {
         group.shared.insert(label, shared.iter().map(|set| set.exposures.clone()).collect());
@@ -344,16 +385,15 @@ fn seen_in<'a>(region: &[Alone<'a>]) -> Option<Shared<'a>> {
 
 /// Fits a region in all exposures that have it: together where they share its profile, and alone.
 fn fit_region(
-    label: i32,
     alone: &[Alone<'_>],
-    components: &BTreeMap<usize, Vec<Vec<f64>>>,
+    own: &BTreeMap<usize, Own>,
     shared: &[Shared<'_>],
     control: &Control,
 ) -> Result<Vec<Found>, Error> {
     let mut traces: BTreeMap<usize, RegionTrace> =
-        components.keys().map(|&e| (e, RegionTrace::default())).collect();
+        own.keys().map(|&e| (e, RegionTrace::default())).collect();
     for Shared { exposures, parts, norms, choice } in shared {
-        let of_each: Vec<&[Vec<f64>]> = exposures.iter().map(|e| &components[e][..]).collect();
+        let of_each: Vec<&[Vec<f64>]> = exposures.iter().map(|e| &own[e].components[..]).collect();
         let found = fit_columns(parts, norms, choice, &of_each, control)?;
         traces.extend(exposures.iter().copied().zip(found));
     }
@@ -361,8 +401,12 @@ fn fit_region(
     for a in alone.iter().filter(|a| !is_shared(a.exposure)) {
         let Some(choice) = &a.choice else { continue };
         let (part, norms) = (std::slice::from_ref(&a.cleaned), std::slice::from_ref(&a.norms));
-        let found = fit_columns(part, norms, choice, &[&components[&a.exposure][..]], control)?;
+        let found = fit_columns(part, norms, choice, &[&own[&a.exposure].components[..]], control)?;
         traces.extend(found.into_iter().map(|trace| (a.exposure, trace)));
     }
-    Ok(traces.into_iter().map(|(e, trace)| (e, label, trace)).collect())
+    let back = |(e, mut trace): (usize, RegionTrace)| {
+        trace.move_back(own[&e].columns);
+        (e, own[&e].label, trace)
+    };
+    Ok(traces.into_iter().map(back).collect())
 }

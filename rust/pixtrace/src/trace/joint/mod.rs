@@ -17,4 +17,4 @@ mod offsets;
 mod search;
 mod share;
 
-pub use fit::{Grouping, JointFit, JointGroup, JointParams, fit_joint};
+pub use fit::{Grouping, JointFit, JointGroup, JointParams, Place, fit_joint};

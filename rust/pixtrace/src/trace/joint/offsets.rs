@@ -43,7 +43,8 @@ pub(super) struct Shared<'a> {
 /// Offsets that have settled.
 #[derive(Debug)]
 pub(super) struct Settled {
-    /// Covariance of the offsets, multiplied by the reduced chi2 where that exceeds one.
+    /// Covariance of the offsets, multiplied by the reduced chi2 of the pixels, or by that of the regions, where the
+    /// larger of the two exceeds one.
     pub(super) covariance: Matrix,
     pub(super) n_steps: usize,
 }
@@ -93,13 +94,14 @@ pub(super) fn settle(
                 part.shift(offsets[e]);
             }
         });
-        let terms: Vec<Terms> = shared.par_iter().map(|region| Terms::of(region, n)).collect();
-        let terms = terms.into_iter().fold(Terms::new(n), Terms::add);
+        let by_region: Vec<Terms> = shared.par_iter().map(|region| Terms::of(region, n)).collect();
+        let terms = by_region.iter().fold(Terms::new(n), Terms::add);
         let (mut covariance, rank) = pseudo_inverse(&centred(&terms.information, &sets));
         if rank < n_free {
             return Err(Error::Offsets { reason: "the source has no structure along the slices" });
         }
         let excess = (terms.chi2 / terms.degrees.max(1.0)).max(1.0);
+        let excess = excess.max(disagreement(shared, &by_region, n_free));
         let step: Vec<f64> = (0..n).map(|i| dot(covariance.row(i), &terms.gradient)).collect();
         covariance.elements.iter_mut().for_each(|c| *c *= excess);
         let longest = step.iter().fold(0.0, |longest, s| f64::max(longest, s.abs()));
@@ -164,7 +166,7 @@ impl Terms {
         }
     }
 
-    fn add(mut self, other: Self) -> Self {
+    fn add(mut self, other: &Self) -> Self {
         let elements = self.information.elements.iter_mut().zip(&other.information.elements);
         elements.for_each(|(a, b)| *a += b);
         for (mine, others) in [
@@ -264,6 +266,22 @@ impl Terms {
         }
         self.degrees += used.len() as f64 - 1.0;
     }
+}
+
+/// Reduced chi2 of the offsets that each region would have of its own, about those of all; 0 if there is but one.
+///
+/// Regions that pull the offsets to different places, as where not all light moves with the source or where the slices
+/// show other parts of it, say so here; the residuals of single pixels hide it in their noise.
+fn disagreement(shared: &[Shared<'_>], by_region: &[Terms], n_free: usize) -> f64 {
+    let (mut chi2, mut degrees) = (0.0, 0);
+    for (region, terms) in shared.iter().zip(by_region) {
+        let own = centred(&terms.information, std::slice::from_ref(&region.exposures));
+        let (covariance, rank) = pseudo_inverse(&own);
+        let by_row = (0..terms.gradient.len()).map(|i| dot(covariance.row(i), &terms.gradient));
+        chi2 += by_row.zip(&terms.gradient).map(|(own, gradient)| own * gradient).sum::<f64>();
+        degrees += rank;
+    }
+    if degrees > n_free { chi2 / (degrees - n_free) as f64 } else { 0.0 }
 }
 
 /// A matrix without what moves linked exposures together, which no data can tell, and without those that are not linked.
