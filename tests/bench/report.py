@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import beammap, scan, scan_inputs
+from tests.bench import beammap, scan_cases, scan_inputs
 from tests.bench.beammap import Run
 from tests.bench.growth import Series
 from tests.bench.measure import Machine, Row
@@ -217,8 +217,8 @@ def write_scan(machine: Machine, results: ScanResults) -> Path:
         n_y=scan_inputs.SHAPE[0],
         n_x=scan_inputs.SHAPE[1],
         n_few=scan_inputs.N_CHECKED,
-        n_fits=scan.N_FITS,
-        n_peaks=scan.N_PEAKS,
+        n_fits=scan_cases.N_FITS,
+        n_peaks=scan_cases.N_PEAKS,
         machine=machine_line(machine),
         read=results.read_rates[0] / 1e9,
         read_two=results.read_rates[1] / 1e9,
