@@ -248,14 +248,13 @@ impl Prepared {
             let changes = &self.changes[cell][..columns.len()];
             let mut data = row.data.slice_mut(s![columns.clone()]);
             let mut flags = row.flags.slice_mut(s![columns.clone()]);
-            let any = match (data.as_slice_mut(), flags.as_slice()) {
-                (Some(data), Some(flags)) => subtract_row((data, flags), next, changes, gain),
-                _ => {
-                    for (data, change) in data.iter_mut().zip(changes).filter(|_| gain > 0.0) {
-                        *data = less(*data, gain, *change);
-                    }
-                    flags.iter().fold(F::from_mask(0), |any, flag| F::any_of(&[any, *flag]))
+            let any = if let (Some(data), Some(flags)) = (data.as_slice_mut(), flags.as_slice()) {
+                subtract_row((data, flags), next, changes, gain)
+            } else {
+                for (data, change) in data.iter_mut().zip(changes).filter(|_| gain > 0.0) {
+                    *data = less(*data, gain, *change);
                 }
+                flags.iter().fold(F::from_mask(0), |any, flag| F::any_of(&[any, *flag]))
             };
             // Most samples are not blanked, and stay so: then there is nothing to write.
             if self.masked[cell] == 0 && !any.has_any(models.blank) {

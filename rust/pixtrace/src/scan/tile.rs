@@ -91,6 +91,7 @@ impl SortedFrames {
 }
 
 /// Rows of zeros that were made where they stay: on the stack of a thread there is no room for them.
+#[expect(clippy::unnecessary_box_returns, reason = "they are too large for the stack")]
 pub(super) fn zeros<const WIDTH: usize, const ROWS: usize>() -> Box<[[f64; WIDTH]; ROWS]> {
     let rows = vec![[0.0; WIDTH]; ROWS];
     rows.try_into().expect("as many rows as were made")
