@@ -1,5 +1,6 @@
 """How fast this machine could possibly be: what the arithmetic and the memory traffic alone would take."""
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -49,6 +50,31 @@ def peak_bandwidth() -> float:
     source = np.ones(2**25)
     target = np.empty_like(source)
     return 2.0 * source.nbytes / best(lambda: np.copyto(target, source))
+
+
+def read_rate(n_threads: int) -> float:
+    """Return the bytes per second that some threads read together, from the scalar product of an array with itself.
+
+    Parameters
+    ----------
+    n_threads : int
+        How many.
+
+    Returns
+    -------
+    float
+        Bytes per second.
+    """
+    parts = np.array_split(np.ones(2**25), n_threads)
+
+    def read() -> None:
+        threads = [threading.Thread(target=np.dot, args=(part, part)) for part in parts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return sum(part.nbytes for part in parts) / best(read)
 
 
 def fit_flops(data: DataSet) -> float:

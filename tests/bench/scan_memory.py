@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 
 from tests.bench.proc import memory
-from tests.bench.scan import Ours
 from tests.bench.scan_inputs import simulate
+from tests.bench.scan_ours import Ours
 
 MB = 2.0**20
 _RESET_PEAK = "5"

@@ -328,6 +328,26 @@ fn what_does_not_fit_is_refused_and_nothing_is_added() {
 }
 
 #[test]
+fn wide_scans_lose_what_single_samples_do() {
+    // Channels and cells of more than one tile, with whole blocks and rests of both.
+    let shared = stream(&mut Random(5), [900, 300], [21, 22], true, 0.95, true);
+    let shape = (2, shared.data.nrows(), shared.data.ncols());
+    let indices = shared.indices.broadcast(shape).unwrap().to_owned();
+    let single = Stream { indices, ..shared.clone() };
+    let mut stack = models(&shared, 6);
+    let base = stack.data().mapv(|value| 0.3 - value);
+    for base in [None, Some(&base)] {
+        let (one, other) = (synced(&shared, &mut stack, base), synced(&single, &mut stack, base));
+        assert!(one.0.iter().zip(&other.0).all(|(a, b)| a.to_bits() == b.to_bits()));
+        assert_eq!(one.1, other.1);
+        let n_changed =
+            one.0.iter().zip(&shared.data).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+        assert!(4 * n_changed > one.0.len());
+        assert!(one.1.iter().any(|flag| flag & BLANK != 0));
+    }
+}
+
+#[test]
 fn sums_are_not_subtracted() {
     let stream = stream(&mut Random(3), [6, 5], [4, 6], true, 1.0, false);
     let (mut stack, _) = stream.maps();

@@ -17,8 +17,10 @@ use std::sync::Arc;
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-use super::pending::{Call, Fed, MapTile, PendingSums, TileLayer};
-use super::samples::{Flags, LISTED, Run, Samples, check_length, listed_by_map, runs};
+use super::layer::{Call, Fed, MapTile, TileLayer};
+use super::pending::PendingSums;
+use super::sample_flags::Flags;
+use super::samples::{LISTED, Run, Samples, check_length, listed_by_map, runs};
 use super::stack::{Content, DISCARD, MapMut, MapsMut};
 use super::tile::{SortedFrames, TILE_CELLS, TILE_CHANNELS, TileSums};
 use super::{CellMoments, Grid};

@@ -4,6 +4,7 @@
 //! map gives the same bits.
 
 use super::stack::{DISCARD, MapMut, is_valid};
+use crate::numeric::prefetch::prefetch;
 
 /// Cells that are treated together.
 pub(super) const LANES: usize = 8;
@@ -52,6 +53,40 @@ pub(super) fn sum_valid<const N: usize>(
         }
     }
     sums.map(|lanes| lanes.iter().sum())
+}
+
+/// Chunks of cells are asked for while the one so many places before them is looked at: processors guess what is read next,
+/// but not far enough ahead where there is little to be done with it.
+const AHEAD: usize = 32;
+
+/// Number of the valid cells.
+pub(super) fn count_valid(map: &MapMut<'_>) -> usize {
+    let (data, last_data) = map.data.as_chunks::<LANES>();
+    let (weight, last_weight) = map.weight.as_chunks::<LANES>();
+    let (flag, last_flag) = map.flag.as_chunks::<LANES>();
+    let mut counts = [0; LANES];
+    let (all_data, all_weight) = (data, weight);
+    for (chunk, ((data, weight), flag)) in data.iter().zip(weight).zip(flag).enumerate() {
+        if let (Some(data), Some(weight)) =
+            (all_data.get(chunk + AHEAD), all_weight.get(chunk + AHEAD))
+        {
+            prefetch(data);
+            prefetch(weight);
+        }
+        // It takes long to make masks of flags, and most cells are not discarded.
+        if u64::from_ne_bytes(flag.map(|flag| flag & DISCARD)) == 0 {
+            for i in 0..LANES {
+                counts[i] += valid_mask(data[i], weight[i], 0) & 1;
+            }
+        } else {
+            for i in 0..LANES {
+                counts[i] += valid_mask(data[i], weight[i], flag[i]) & 1;
+            }
+        }
+    }
+    let last = last_data.iter().zip(last_weight).zip(last_flag);
+    let last = last.filter(|((data, weight), flag)| is_valid(**data, **weight, **flag)).count();
+    counts.iter().sum::<u64>() as usize + last
 }
 
 /// Subtracts a number from the data of the valid cells.

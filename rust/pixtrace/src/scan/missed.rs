@@ -7,8 +7,9 @@ use rayon::prelude::*;
 
 use super::add::Added;
 use super::moments::CellMoments;
+use super::sample_flags::Flags;
 use super::sample_moments::{MissedCell, SampleMoments};
-use super::samples::{Flags, LISTED, Run, Samples, listed_by_map, runs};
+use super::samples::{LISTED, Run, Samples, listed_by_map, runs};
 use super::view::Maps;
 use crate::numeric::Real;
 use crate::{Control, Error};

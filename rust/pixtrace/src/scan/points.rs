@@ -3,7 +3,8 @@
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, Array3, Axis};
 
-use super::samples::{Flags, Samples};
+use super::sample_flags::Flags;
+use super::samples::Samples;
 use crate::numeric::Real;
 use crate::{Control, Error};
 

@@ -3,50 +3,9 @@
 use ndarray::{ArrayView1, ArrayView2, ArrayView3};
 
 use super::grid::Grid;
+use super::sample_flags::Flags;
 use crate::Error;
 use crate::numeric::Real;
-
-/// An integer type that sample flags come in.
-pub trait Flags: Copy + Send + Sync + private::Sealed + 'static {
-    /// The bits of `mask` that this type can hold.
-    fn from_mask(mask: i64) -> Self;
-    /// Tells whether any bit of `mask` is set.
-    fn has_any(self, mask: Self) -> bool;
-    /// All bits that are set in any of some flags.
-    fn any_of(flags: &[Self]) -> Self;
-    /// `(self & keep) | set`.
-    #[must_use]
-    fn keep_and_set(self, keep: Self, set: Self) -> Self;
-}
-
-mod private {
-    pub trait Sealed {}
-}
-
-macro_rules! flags {
-    ($($type:ty),*) => {$(
-        impl private::Sealed for $type {}
-        impl Flags for $type {
-            #[inline]
-            fn from_mask(mask: i64) -> Self {
-                mask as $type
-            }
-            #[inline]
-            fn has_any(self, mask: Self) -> bool {
-                self & mask != 0
-            }
-            #[inline]
-            fn any_of(flags: &[Self]) -> Self {
-                flags.iter().fold(0, |any, flag| any | flag)
-            }
-            #[inline]
-            fn keep_and_set(self, keep: Self, set: Self) -> Self {
-                (self & keep) | set
-            }
-        }
-    )*};
-}
-flags!(u8, u16, u32, i32, i64);
 
 /// Samples of all channels, and what is known about frames and channels.
 ///

@@ -1,6 +1,6 @@
 //! Statistics of one map: means, medians, order statistics, chi-squared. Only valid cells count.
 
-use super::lanes::sum_valid;
+use super::lanes::{self, sum_valid};
 use super::smart_median::{Pair, unit_median, weighted_median};
 use super::stack::{MapMut, MapsMut, is_valid};
 use crate::numeric::stats::{self, by_size};
@@ -186,8 +186,7 @@ pub fn select_noise(
 /// Number of valid cells.
 #[must_use]
 pub fn count_valid(map: &MapMut<'_>) -> usize {
-    let [n_valid] = sum_valid(map, |_, _| [1.0]);
-    n_valid as usize
+    lanes::count_valid(map)
 }
 
 /// Puts what `of` makes of data, weight and exposure of each valid cell into the workspace.

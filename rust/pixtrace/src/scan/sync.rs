@@ -9,20 +9,18 @@
 //! where `G_c` is the present source gain of the channel and `Y_c` the one with which `base`, the map of the round
 //! before, was subtracted. As in `add.rs`, frames are sorted by cell and a tile of cells is prepared for many channels.
 
-use std::ops::Range;
-
-use ndarray::{ArrayView1, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis, s};
+use ndarray::{ArrayView1, ArrayView3, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
-use super::lanes::{LANES, all_bits_if, masked, valid_mask};
+use super::sample_flags::Flags;
 use super::samples::{
-    Flags, FramesByCell, LISTED, Run, channels, check_length, check_map_indices, check_shape,
-    listed_by_map, runs,
+    FramesByCell, LISTED, channels, check_length, check_map_indices, check_shape, listed_by_map,
+    runs,
 };
-use super::stack::{MASK, MapsMut};
-use super::tile::{AHEAD, TILE_CELLS, TILE_CHANNELS, prefetch_row};
+use super::stack::MapsMut;
+use super::subtract::{Models, Prepared, Row, by_map, less};
+use super::tile::{TILE_CELLS, TILE_CHANNELS};
 use crate::numeric::Real;
-use crate::numeric::prefetch::prefetch;
 use crate::{Control, Error};
 
 /// Timestreams and what to subtract from them.
@@ -115,15 +113,7 @@ impl MapsMut<'_> {
                 let cells = first..(first + TILE_CELLS).min(n_cells);
                 for run in &runs {
                     prepared.fill(&models, cells.clone(), run);
-                    let columns = run.first..run.first + run.width();
-                    for k in 0..rows.len() {
-                        if let Some(next) = rows.get(k + AHEAD) {
-                            prefetch_row(next.data.view(), columns.clone());
-                            prefetch_row(next.flags.view(), columns.clone());
-                        }
-                        let row = &mut rows[k];
-                        prepared.subtract(&models, row.cell - first, columns.clone(), row);
-                    }
+                    prepared.subtract(&models, &mut rows, run);
                 }
                 control.advance(1);
                 Ok(())
@@ -141,9 +131,8 @@ impl MapsMut<'_> {
                     let Some(c) = c else { continue };
                     let (x, y) = (input.map_indices[[0, f, c]], input.map_indices[[1, f, c]]);
                     if let Some(cell) = self.grid.cell(x, y) {
-                        let (model, kind) = models.change(map, c, cell);
-                        data[c] = T::from_f64(data[c].to_f64() - gain(f) * model);
-                        flags[c] = models.flags_after(flags[c], kind);
+                        data[c] = less(data[c], gain(f), models.change(map, c, cell));
+                        flags[c] = models.flags_after(flags[c], models.kind(map, cell));
                     }
                 }
                 Ok(())
@@ -179,223 +168,3 @@ impl MapsMut<'_> {
 
 const FRAMES: &str = "the frames of `frame_data`";
 const CHANNELS: &str = "the channels of `frame_data`";
-
-/// One frame.
-struct Row<'a, T, F> {
-    cell: usize,
-    gain: f64,
-    data: ArrayViewMut1<'a, T>,
-    flags: ArrayViewMut1<'a, F>,
-}
-
-/// What is subtracted, from any sample; planes as one slice of cells for each map.
-struct Models<'a, F> {
-    data: Vec<&'a [f64]>,
-    weight: Vec<&'a [f64]>,
-    flag: Vec<&'a [u8]>,
-    base: Option<Vec<&'a [f64]>>,
-    source_gains: ArrayView1<'a, f64>,
-    sync_gains: ArrayView1<'a, f64>,
-    /// All bits but the one that is set over masked cells, and that bit.
-    keep: F,
-    blank: F,
-}
-
-/// A cell without data: samples stay as they are.
-const EMPTY: u8 = 1;
-/// A cell whose samples are not blanked.
-const OPEN: u8 = 2;
-/// A cell whose samples are blanked.
-const MASKED: u8 = OPEN << 1;
-
-/// A plane as one slice of cells for each map.
-fn by_map<'a, A>(
-    name: &'static str,
-    plane: ArrayView3<'a, A>,
-    n_cells: usize,
-) -> Result<Vec<&'a [A]>, Error> {
-    Ok(plane.to_slice().ok_or(Error::Layout { name })?.chunks(n_cells).collect())
-}
-
-/// What samples of a channel with gains `[G, Y]` lose over a cell for a frame of gain 1, and what the cell is.
-///
-/// Without a jump: holes come at random, and vectors know none.
-#[inline]
-fn change(gains: [f64; 2], data: f64, weight: f64, flag: u8, base: f64) -> (f64, u8) {
-    let model = gains[0] * data - gains[1] * masked(base, all_bits_if(!base.is_nan()));
-    let is_valid = valid_mask(data, weight, flag);
-    // A gain that is not a number would spoil samples for good. Infinity times 0 is NaN.
-    let model = masked(model, is_valid & all_bits_if(!(0.0 * model).is_nan()));
-    let kind = u64::from(OPEN) << u64::from(flag & MASK != 0);
-    (model, ((is_valid & kind) | (!is_valid & u64::from(EMPTY))) as u8)
-}
-
-impl<F: Flags> Models<'_, F> {
-    fn gains(&self, channel: usize) -> [f64; 2] {
-        [self.source_gains[channel], self.sync_gains[channel]]
-    }
-
-    /// [`change`] of one cell of a map.
-    fn change(&self, map: usize, channel: usize, cell: usize) -> (f64, u8) {
-        let base = self.base.as_ref().map_or(0.0, |base| base[map][cell]);
-        let [data, weight] = [&self.data, &self.weight].map(|plane| plane[map][cell]);
-        change(self.gains(channel), data, weight, self.flag[map][cell], base)
-    }
-
-    fn prefetch(&self, map: usize, cells: Range<usize>) {
-        prefetch(&self.data[map][cells.clone()]);
-        prefetch(&self.weight[map][cells.clone()]);
-        prefetch(&self.flag[map][cells.clone()]);
-        if let Some(base) = &self.base {
-            prefetch(&base[map][cells]);
-        }
-    }
-
-    fn flags_after(&self, flags: F, kind: u8) -> F {
-        match kind {
-            EMPTY => flags,
-            OPEN => flags.keep_and_set(self.keep, F::from_mask(0)),
-            _ => flags.keep_and_set(self.keep, self.blank),
-        }
-    }
-}
-
-/// Some cells of a map.
-struct Planes<'a> {
-    data: &'a [f64],
-    weight: &'a [f64],
-    flag: &'a [u8],
-    base: &'a [f64],
-}
-
-impl Planes<'_> {
-    /// [`change`] of each cell; adds what the cells are to what was `found` of others.
-    fn changes(&self, gains: [f64; 2], models: &mut [f64], kinds: &mut [u8], found: &mut [u8]) {
-        let (data, last_data) = self.data.as_chunks::<LANES>();
-        let (weight, _) = self.weight.as_chunks::<LANES>();
-        let (flag, _) = self.flag.as_chunks::<LANES>();
-        let (base, _) = self.base.as_chunks::<LANES>();
-        let planes = data.iter().zip(weight).zip(flag).zip(base);
-        let to = models.as_chunks_mut::<LANES>().0.iter_mut();
-        let to = to.zip(kinds.as_chunks_mut::<LANES>().0).zip(found.as_chunks_mut::<LANES>().0);
-        for (((models, kinds), found), (((data, weight), flag), base)) in to.zip(planes) {
-            for i in 0..LANES {
-                (models[i], kinds[i]) = change(gains, data[i], weight[i], flag[i], base[i]);
-                found[i] |= kinds[i];
-            }
-        }
-        for i in self.data.len() - last_data.len()..self.data.len() {
-            let (weight, flag, base) = (self.weight[i], self.flag[i], self.base[i]);
-            (models[i], kinds[i]) = change(gains, self.data[i], weight, flag, base);
-            found[i] |= kinds[i];
-        }
-    }
-}
-
-/// Columns that are prepared together: the numbers of one cell for them fill a cache line.
-const BLOCK: usize = 8;
-
-/// The changes over some cells for the columns of a run.
-struct Prepared {
-    /// For each cell those of all columns.
-    models: Vec<[f64; TILE_CHANNELS]>,
-    /// What the cells of each column are.
-    kinds: Vec<[u8; TILE_CELLS]>,
-    /// All that a cell is to any column.
-    found: [u8; TILE_CELLS],
-    /// Scratch: the changes of a block of columns, for each column those of all cells.
-    block: Vec<[f64; TILE_CELLS]>,
-}
-
-impl Prepared {
-    fn new() -> Self {
-        Self {
-            models: vec![[0.0; TILE_CHANNELS]; TILE_CELLS],
-            kinds: vec![[EMPTY; TILE_CELLS]; TILE_CHANNELS],
-            found: [0; TILE_CELLS],
-            block: vec![[0.0; TILE_CELLS]; BLOCK],
-        }
-    }
-
-    fn fill<F: Flags>(&mut self, models: &Models<'_, F>, tile: Range<usize>, run: &Run) {
-        let n_cells = tile.len();
-        self.found.fill(0);
-        if run.width() > run.maps.len() {
-            // Columns in between that belong to no map stay as they are.
-            self.models.iter_mut().for_each(|cell| cell.fill(0.0));
-            self.kinds.iter_mut().for_each(|column| column.fill(EMPTY));
-            self.found.fill(EMPTY);
-        }
-        for (i, maps) in run.maps.chunks(BLOCK).enumerate() {
-            for &(_, next) in run.maps.iter().skip((i + 1) * BLOCK).take(BLOCK) {
-                models.prefetch(next, tile.clone());
-            }
-            for (changes, &(column, map)) in self.block.iter_mut().zip(maps) {
-                let gains = models.gains(run.first + column);
-                let base =
-                    models.base.as_ref().map_or(&NO_BASE[..n_cells], |b| &b[map][tile.clone()]);
-                let planes = Planes {
-                    data: &models.data[map][tile.clone()],
-                    weight: &models.weight[map][tile.clone()],
-                    flag: &models.flag[map][tile.clone()],
-                    base,
-                };
-                planes.changes(gains, changes, &mut self.kinds[column], &mut self.found);
-            }
-            for (cell, models) in self.models[..n_cells].iter_mut().enumerate() {
-                for (changes, &(column, _)) in self.block.iter().zip(maps) {
-                    models[column] = changes[cell];
-                }
-            }
-        }
-    }
-
-    /// Changes the samples of one frame over a cell.
-    fn subtract<T: Real, F: Flags>(
-        &self,
-        models: &Models<'_, F>,
-        cell: usize,
-        columns: Range<usize>,
-        row: &mut Row<'_, T, F>,
-    ) {
-        if self.found[cell] == EMPTY {
-            return;
-        }
-        if row.gain > 0.0 {
-            let subtract = |data: &mut T, model: &f64| {
-                *data = T::from_f64(data.to_f64() - row.gain * model);
-            };
-            let mut data = row.data.slice_mut(s![columns.clone()]);
-            match data.as_slice_mut() {
-                Some(data) => {
-                    data.iter_mut().zip(&self.models[cell]).for_each(|(d, m)| subtract(d, m));
-                }
-                None => data.iter_mut().zip(&self.models[cell]).for_each(|(d, m)| subtract(d, m)),
-            }
-        }
-        let blank = |first: usize, flags: &mut [F]| {
-            for (flag, kinds) in flags.iter_mut().zip(&self.kinds[first..]) {
-                *flag = models.flags_after(*flag, kinds[cell]);
-            }
-        };
-        let mut flags = row.flags.slice_mut(s![columns]);
-        match flags.as_slice_mut() {
-            Some(flags) => {
-                for (i, flags) in flags.chunks_mut(BLOCK).enumerate() {
-                    // Most samples are not blanked, and stay so: then there is nothing to write.
-                    if self.found[cell] & MASKED != 0 || F::any_of(flags).has_any(models.blank) {
-                        blank(i * BLOCK, flags);
-                    }
-                }
-            }
-            None => {
-                for (i, flag) in flags.iter_mut().enumerate() {
-                    blank(i, std::slice::from_mut(flag));
-                }
-            }
-        }
-    }
-}
-
-/// What was subtracted before, if nothing was.
-const NO_BASE: [f64; TILE_CELLS] = [0.0; TILE_CELLS];

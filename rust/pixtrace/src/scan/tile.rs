@@ -6,8 +6,10 @@ use ndarray::{ArrayView1, ArrayView2, Axis};
 
 use super::Grid;
 use super::add::{Added, ChannelFactors};
-use super::pending::{MapTile, Missed};
-use super::samples::{Flags, FramesByCell, Run, Samples};
+use super::lanes::LANES;
+use super::layer::{MapTile, Missed};
+use super::sample_flags::{FLAGS_TOGETHER, Flags};
+use super::samples::{FramesByCell, Run, Samples};
 use crate::numeric::Real;
 use crate::numeric::prefetch::prefetch;
 
@@ -17,11 +19,14 @@ pub(super) const TILE_CELLS: usize = 256;
 /// second-level cache.
 pub(super) const TILE_CHANNELS: usize = 256;
 /// Columns that are looked at together: those of one or two cache lines.
-const BLOCK: usize = 16;
+const BLOCK: usize = FLAGS_TOGETHER;
 /// Columns that are turned around together: their sums of a cell fill a cache line.
 const TURNED: usize = 8;
+/// Columns from one cell to the next in a tile that is turned around: were that a power of two, the numbers of a column
+/// would get in each other's way in the cache.
+pub(super) const STRIDE: usize = TILE_CHANNELS + TURNED;
 /// A frame is asked for while the one so many places before it is added.
-pub(super) const AHEAD: usize = 4;
+const AHEAD: usize = 4;
 
 /// Frames sorted by cell, and what each multiplies its samples with.
 #[derive(Debug)]
@@ -85,25 +90,27 @@ impl SortedFrames {
     }
 }
 
+/// Rows of zeros that were made where they stay: on the stack of a thread there is no room for them.
+#[expect(clippy::unnecessary_box_returns, reason = "they are too large for the stack")]
+pub(super) fn zeros<const WIDTH: usize, const ROWS: usize>() -> Box<[[f64; WIDTH]; ROWS]> {
+    let rows = vec![[0.0; WIDTH]; ROWS];
+    rows.try_into().expect("as many rows as were made")
+}
+
 /// The sums of the data over the frames of some cells, for the columns of a run.
 pub(super) struct TileSums {
     n_cells: usize,
     /// Sums of weight x gain x value, for each cell those of all columns.
-    data: Vec<[f64; TILE_CHANNELS]>,
+    data: Box<[[f64; STRIDE]; TILE_CELLS]>,
     /// Samples that are left out, by cell and time.
     missed: Vec<Missed>,
     /// `data` of a block of columns, for each column those of all cells.
-    by_cell: Vec<[f64; TILE_CELLS]>,
+    by_cell: Box<[[f64; TILE_CELLS]; TURNED]>,
 }
 
 impl TileSums {
     pub(super) fn new() -> Self {
-        Self {
-            n_cells: 0,
-            data: vec![[0.0; TILE_CHANNELS]; TILE_CELLS],
-            missed: Vec::new(),
-            by_cell: vec![[0.0; TILE_CELLS]; TURNED],
-        }
+        Self { n_cells: 0, data: zeros(), missed: Vec::new(), by_cell: zeros() }
     }
 
     /// Sums up the frames of some cells, for the columns of a run; returns what single columns miss, by
@@ -141,7 +148,7 @@ impl TileSums {
                     self.missed.push(missed(place, column));
                 });
             }
-            if sums.iter().fold(true, |all, sum| all & sum.is_finite()) {
+            if are_finite(sums) {
                 continue;
             }
             // A value that is not finite has spoilt a sum.
@@ -279,12 +286,6 @@ fn contiguous<'a, A: Copy>(
     scratch
 }
 
-pub(super) fn prefetch_row<A>(row: ArrayView1<'_, A>, columns: Range<usize>) {
-    if let Some(row) = row.to_slice() {
-        prefetch(&row[columns]);
-    }
-}
-
 /// Adds one frame's samples, times `by`, to the sums of its cell, but for those that are flagged, and asks for the
 /// samples of a `next` frame.
 ///
@@ -299,31 +300,31 @@ fn add_row<T: Real, F: Flags>(
     by: f64,
     mut leave_out: impl FnMut(usize),
 ) {
-    let (sum_blocks, sum_rest) = sums.as_chunks_mut::<BLOCK>();
-    let (data_blocks, data_rest) = data.as_chunks::<BLOCK>();
-    let (flag_blocks, flag_rest) = flags.as_chunks::<BLOCK>();
-    let first_of_rest = sum_blocks.len() * BLOCK;
-    let blocks = sum_blocks.iter_mut().zip(data_blocks).zip(flag_blocks);
-    for (block, ((sums, data), flags)) in blocks.enumerate() {
-        let columns = block * BLOCK..(block + 1) * BLOCK;
-        prefetch(next.0.get(columns.clone()).unwrap_or_default());
-        prefetch(next.1.get(columns.clone()).unwrap_or_default());
-        let before = *sums;
-        for i in 0..BLOCK {
-            sums[i] += by * data[i].to_f64();
+    let (sums, sums_rest) = sums.as_chunks_mut::<BLOCK>();
+    let (data, data_rest) = data.as_chunks::<BLOCK>();
+    let (flags, flags_rest) = flags.as_chunks::<BLOCK>();
+    let (next_data, next_flags) = (next.0.as_chunks::<BLOCK>().0, next.1.as_chunks::<BLOCK>().0);
+    let first_of_rest = sums.len() * BLOCK;
+    for (block, ((sums, data), flags)) in sums.iter_mut().zip(data).zip(flags).enumerate() {
+        if let (Some(data), Some(flags)) = (next_data.get(block), next_flags.get(block)) {
+            prefetch(data);
+            prefetch(flags);
         }
-        if F::any_of(flags).has_any(exclude) {
-            let bit = |i: usize| u32::from(flags[i].has_any(exclude)) << i;
-            let mut flagged = (0..BLOCK).fold(0, |all, i| all | bit(i));
-            while flagged != 0 {
-                let i = flagged.trailing_zeros() as usize;
-                flagged &= flagged - 1;
-                sums[i] = before[i];
-                leave_out(columns.start + i);
-            }
+        let mut flagged = F::which(flags, exclude);
+        if flagged == 0 {
+            add_block(sums, data, by);
+            continue;
+        }
+        let before = *sums;
+        add_block(sums, data, by);
+        while flagged != 0 {
+            let i = flagged.trailing_zeros() as usize;
+            flagged &= flagged - 1;
+            sums[i] = before[i];
+            leave_out(block * BLOCK + i);
         }
     }
-    let rest = sum_rest.iter_mut().zip(data_rest).zip(flag_rest);
+    let rest = sums_rest.iter_mut().zip(data_rest).zip(flags_rest);
     for (i, ((sum, value), flag)) in rest.enumerate() {
         if flag.has_any(exclude) {
             leave_out(first_of_rest + i);
@@ -331,4 +332,24 @@ fn add_row<T: Real, F: Flags>(
             *sum += by * value.to_f64();
         }
     }
+}
+
+#[inline]
+fn add_block<T: Real>(sums: &mut [f64; BLOCK], data: &[T; BLOCK], by: f64) {
+    for i in 0..BLOCK {
+        sums[i] += by * data[i].to_f64();
+    }
+}
+
+/// Tells whether all numbers are finite: any other makes NaN of its product with 0.
+#[inline]
+fn are_finite(numbers: &[f64]) -> bool {
+    let (blocks, rest) = numbers.as_chunks::<LANES>();
+    let mut nothing = [0.0; LANES];
+    for block in blocks {
+        for i in 0..LANES {
+            nothing[i] += 0.0 * block[i];
+        }
+    }
+    !nothing.iter().any(|sum| sum.is_nan()) && rest.iter().all(|number| number.is_finite())
 }
