@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from pixtrace.scan.projection import MapGrid
+
 __all__ = ["Frames"]
 
 _ELSEWHERE = (
@@ -68,6 +70,8 @@ class Frames:
         The same before rounding.
     source_index : ndarray of int64, shape (n_frames, 1), or None
         The cell as one number, -1 outside of the map.
+    map_grid : MapGrid or None
+        The grid that these cells are of; None: that of whoever looked them up is not known.
 
     Raises
     ------
@@ -125,6 +129,7 @@ class Frames:
         self.map_index: npt.NDArray[np.int64] | None = None
         self.map_position: npt.NDArray[np.float64] | None = None
         self.source_index: npt.NDArray[np.int64] | None = None
+        self.map_grid: MapGrid | None = None
 
     def _per_frame(self, values: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
         array = as_double(values, name, ndim=None)
@@ -292,7 +297,7 @@ class Frames:
         other = copying.copy(self)
         turned = np.stack([x * self.cos_a - y * self.sin_a, x * self.sin_a + y * self.cos_a])
         other._offset = self._offset + turned  # noqa: SLF001 - of the same class
-        other.map_index = other.map_position = other.source_index = None
+        other.map_index = other.map_position = other.source_index = other.map_grid = None
         return other
 
     def stretch(self, rows: slice, data: FloatArray, sample_flag: npt.NDArray[np.uint8]) -> Frames:
