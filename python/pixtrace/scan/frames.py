@@ -9,6 +9,7 @@ import numpy as np
 
 from pixtrace._arrays import FloatArray, as_double, as_floating, check_shape
 from pixtrace.exceptions import DataError, DtypeError, ParameterError
+from pixtrace.scan._gates import as_mask
 from pixtrace.scan._units import arcsec, as_degrees, as_positions, plain
 from pixtrace.scan.flags import FrameFlag, SampleFlag
 from pixtrace.scan.signals import Chunk, Signals
@@ -118,7 +119,7 @@ class Frames:
         self._sample_flag = self._sample_flags(sample_flag, copy=copy)
         self.valid: npt.NDArray[np.bool_] = np.asarray(np.isfinite(self._offset).all(axis=0))
         if valid is not None:
-            usable = np.asarray(valid, dtype=bool)
+            usable = as_mask(valid, "valid")
             check_shape(usable, (n_frames,), "valid", "data")
             self.valid &= usable
         self.relative_weight = self._per_frame(relative_weight, "relative_weight")
