@@ -316,6 +316,24 @@ def test_maps_of_different_grids_do_not_mix() -> None:
         model.merge_accumulate(other)
 
 
+def test_cells_of_another_grid_are_not_taken_for_ours() -> None:
+    # Frames that were in maps of other cells before: those cells would be wrong ones here, and nobody would know.
+    expected = make_maps(make_scan(600, options={"grid": 2.0}))
+    scan = make_scan(600, options={"indexing": False})
+    make_maps(scan)
+    scan.configuration["grid"] = 2.0
+    model = make_maps(scan)
+    for number, found in model.pixel_maps.items():
+        np.testing.assert_array_equal(found.map.data, expected.pixel_maps[number].map.data)
+    other = PixelMap(scan.info)
+    other.set_grid(MapGrid((30, 31), (2.5, 2.5), (15.0, 14.5)))
+    frames, pixels = scan[0].frames, scan.channels.create_group()
+    with pytest.raises(DataError, match="cells under these frames are those of another grid"):
+        other.add_points(frames, pixels, np.ones(600), np.ones(4))
+    other.add_integration(scan[0])
+    np.testing.assert_allclose(other.need_block().stack.exposure.sum(axis=(1, 2)), 600 * 0.01)
+
+
 def test_gains_are_brought_to_the_first_scans_units_once() -> None:
     one, two = make_scan(50), make_scan(50, jansky_per_beam=2.5)
     model = PixelMap(one.info)

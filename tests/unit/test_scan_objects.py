@@ -142,6 +142,8 @@ def test_the_boresight_is_turned_to_the_focal_plane() -> None:
         ({"sample_flag": np.full((3, 2), 8192)}, ParameterError, "from 0 to 255"),
         ({"sample_flag": np.full((3, 2), -1)}, ParameterError, "from 0 to 255"),
         ({"valid": [True]}, ShapeError, "`valid`"),
+        ({"valid": [1.0, np.nan, 0.5]}, DtypeError, "`valid` has dtype float64; expected truth values"),
+        ({"valid": [0, 1, 2]}, DtypeError, "`valid`"),
         ({"relative_weight": [1.0, 2.0]}, ShapeError, "`relative_weight`"),
         ({"mjd": [1.0]}, ShapeError, "`mjd`"),
         ({"data": np.array([["a", "b"]] * 3)}, DtypeError, "`data`"),
@@ -183,6 +185,10 @@ def test_scans_that_make_no_sense() -> None:
         Scan.from_arrays(np.zeros((3, 2)), [0.0, 0.1, 0.2], np.zeros((2, 3)), Channels([1, 2, 3]))
     with pytest.raises(ShapeError, match="`data`"):
         Scan.from_arrays(np.zeros(3), [0.0, 0.1, 0.2], np.zeros((2, 3)))
+    with pytest.raises(DtypeError, match="`valid` has dtype float64; expected truth values"):
+        Scan.from_arrays(np.zeros((3, 1)), [0.0, 0.1, 0.2], np.zeros((2, 3)), valid=[1.0, np.nan, 0.0])
+    with pytest.raises(ShapeError, match="`valid` has shape"):
+        Scan.from_arrays(np.zeros((3, 1)), [0.0, 0.1, 0.2], np.zeros((2, 3)), valid=[True])
 
 
 @pytest.mark.parametrize("n_frames", [0, 1])
@@ -198,6 +204,12 @@ def test_scans_of_no_and_one_frame(n_frames: int) -> None:
 def test_constants_must_be_positive(name: str, value: float) -> None:
     with pytest.raises(ParameterError, match=name):
         Instrument(**{name: value})  # type: ignore[arg-type] # names and numbers go together
+
+
+@pytest.mark.parametrize("value", [0.0, math.nan, math.inf, "a"])
+def test_the_gain_of_an_instrument_is_a_number_other_than_zero(value: Any) -> None:
+    with pytest.raises(ParameterError, match="`gain` = "):
+        Instrument(gain=value)
 
 
 def test_constants_may_have_units() -> None:

@@ -33,6 +33,17 @@ def test_planes_of_the_stack_are_not_its_timestreams() -> None:
     assert other.n_skipped == 24
 
 
+def test_positions_may_lie_in_a_plane_of_the_stack() -> None:
+    square = make_timestreams(5, n_frames=4, n_channels=6, shape=(4, 6), is_spoilt=False)
+    positions = square.map_indices[..., 0] + 0.25
+    stack = square.empty()
+    stack.data[:2, 0, :4] = positions
+    square.add_to(stack, map_positions=stack.data[:2, 0, :4])
+    expected = square.empty()
+    square.add_to(expected, map_positions=positions)
+    np.testing.assert_array_equal(stack.moments, expected.moments)
+
+
 def test_what_is_subtracted_does_not_change_meanwhile() -> None:
     square = make_timestreams(5, n_frames=4, n_channels=6, shape=(4, 6), is_spoilt=False)
     stack = square.maps()
@@ -155,6 +166,16 @@ def test_planes_that_were_made_read_only() -> None:
     stack.data.flags.writeable = True
     stack.end_accumulation()
     assert_same_maps(stack, means())
+    for name in ("flag", "data"):
+        plane = getattr(stack, name)
+        plane.flags.writeable = False
+        with pytest.raises(DataError, match=r"planes of the stack cannot be changed: .*; make them writeable"):
+            stack.clear()
+        assert_same_maps(stack, means())
+        plane.flags.writeable = True
+    stack.base.flags.writeable = False
+    with pytest.raises(DataError, match=r"planes of the stack cannot be changed: .*; make them writeable"):
+        stack.set_base()
 
 
 def test_a_stack_can_be_added_to_itself() -> None:

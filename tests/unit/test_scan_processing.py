@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pixtrace.scan import PixelMap
+from pixtrace.exceptions import ParameterError
+from pixtrace.scan import MapStack, PixelMap
 from pixtrace.scan.checkpoint import from_state, to_state
 from tests.strategies.scans import make_maps, make_scan
 
@@ -78,6 +79,36 @@ def test_what_comes_in_is_processed(how: str) -> None:
     expected.pixel_maps[7].mem_correct(0.3)
     model.process()
     np.testing.assert_array_equal(found.map.data, expected.pixel_maps[7].map.data)
+
+
+def test_a_step_that_failed_is_made_when_it_can_be() -> None:
+    model = make_maps(make_scan(2500, noise=0.05, options={"pixelmap.process": True}))
+    model.configuration.update_nested({"source.filter": True, "source.filter.fwhm": 40.0, "smooth": 60.0})
+    model.reset_processing()
+    with pytest.raises(ParameterError, match="fwhm"):
+        model.process()  # the filter is narrower than the beam
+    model.configuration["smooth"] = None
+    model.reset_processing()
+    before = model.pixel_maps[7].map.data.copy()
+    model.process()
+    assert (model.pixel_maps[7].map.data != before).any()
+
+
+def test_a_step_that_was_interrupted_is_not_taken_for_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_maps(make_scan(2500, noise=0.05, options={"pixelmap.process": True}))
+    model.configuration.update_nested({"source.mem": True, "source.mem.lambda": 0.3})
+    expected = model.pixel_maps[7].copy()
+    expected.mem_correct(0.3)
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MapStack, "mem_correct", stop)
+        with pytest.raises(KeyboardInterrupt):
+            model.process()
+    model.process()
+    np.testing.assert_array_equal(model.pixel_maps[7].map.data, expected.map.data)
 
 
 def test_what_is_asked_for_later_is_done_later() -> None:

@@ -17,10 +17,13 @@ from pixtrace.scan.flags import FrameFlag, SampleFlag
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from pixtrace.scan.projection import MapGrid
+
 __all__ = [
     "blank_flag",
     "channel_columns",
     "exclude_flag",
+    "is_looked_up",
     "map_indices",
     "map_positions",
     "positions_of",
@@ -62,17 +65,31 @@ def usable_frames(frames: Any) -> npt.NDArray[np.bool_]:
     return usable
 
 
-def map_indices(frames: Any) -> npt.NDArray[np.int64]:
-    """Return the cell (x, y) under each frame, shape (2, n_frames, 1).
+def is_looked_up(frames: Any, grid: MapGrid | None) -> bool:
+    """Tell whether the cells under frames are known, and are those of this grid, as far as that can be told."""
+    if getattr(frames, "map_index", None) is None:
+        return False
+    of = getattr(frames, "map_grid", None)
+    return of is None or of == grid
+
+
+def map_indices(frames: Any, grid: MapGrid | None) -> npt.NDArray[np.int64]:
+    """Return the cell (x, y) of a grid under each frame, shape (2, n_frames, 1).
 
     Raises
     ------
     DataError
-        If nobody has looked it up yet.
+        If nobody has looked it up yet, or somebody has for another grid.
     """
     found = getattr(frames, "map_index", None)
     if found is None:
         msg = "the cells under these frames are not known; call `create_lookup` with their integration first"
+        raise DataError(msg)
+    if not is_looked_up(frames, grid):
+        msg = (
+            f"the cells under these frames are those of another grid, {frames.map_grid}; expected {grid}: call "
+            "`create_lookup` with their integration first"
+        )
         raise DataError(msg)
     index = np.asarray(getattr(found, "coordinates", found))
     return index if index.ndim == 3 else index[..., np.newaxis]  # noqa: PLR2004 - x and y, frames, channels

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MapBlock", "MapNotes", "PixelMaps"]
 
+#: Numbers of pixels go from minus this to this.
+_MOST = 2**62
+
 
 @dataclass
 class MapNotes:
@@ -195,7 +198,7 @@ class MapBlock:
 def _whole(number: object) -> int | None:
     """Return the number of a pixel, None if it is no whole number."""
     try:
-        return as_count(number, "fixed_index")  # type: ignore[arg-type]
+        return as_count(number, "fixed_index", least=-_MOST)  # type: ignore[arg-type]
     except ParameterError:
         return None
 
@@ -229,7 +232,7 @@ class PixelMaps(MutableMapping[int, "IntensityMap"]):
         if not hasattr(intensity_map, "copy_into"):
             msg = f"the map of pixel {fixed_index} is a {type(intensity_map).__name__}; expected an IntensityMap"
             raise ParameterError(msg)
-        intensity_map.copy_into(self.block, as_count(fixed_index, "fixed_index"))
+        intensity_map.copy_into(self.block, as_count(fixed_index, "fixed_index", least=-_MOST))
 
     def __delitem__(self, fixed_index: int) -> None:
         gone = _whole(fixed_index)

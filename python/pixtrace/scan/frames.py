@@ -9,6 +9,7 @@ import numpy as np
 
 from pixtrace._arrays import FloatArray, as_double, as_floating, check_shape
 from pixtrace.exceptions import DataError, DtypeError, ParameterError
+from pixtrace.scan._gates import as_mask
 from pixtrace.scan._units import arcsec, as_degrees, as_positions, plain
 from pixtrace.scan.flags import FrameFlag, SampleFlag
 from pixtrace.scan.signals import Chunk, Signals
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy.typing as npt
+
+    from pixtrace.scan.projection import MapGrid
 
 __all__ = ["Frames"]
 
@@ -68,6 +71,8 @@ class Frames:
         The same before rounding.
     source_index : ndarray of int64, shape (n_frames, 1), or None
         The cell as one number, -1 outside of the map.
+    map_grid : MapGrid or None
+        The grid that these cells are of; None: that of whoever looked them up is not known.
 
     Raises
     ------
@@ -114,7 +119,7 @@ class Frames:
         self._sample_flag = self._sample_flags(sample_flag, copy=copy)
         self.valid: npt.NDArray[np.bool_] = np.asarray(np.isfinite(self._offset).all(axis=0))
         if valid is not None:
-            usable = np.asarray(valid, dtype=bool)
+            usable = as_mask(valid, "valid")
             check_shape(usable, (n_frames,), "valid", "data")
             self.valid &= usable
         self.relative_weight = self._per_frame(relative_weight, "relative_weight")
@@ -125,6 +130,7 @@ class Frames:
         self.map_index: npt.NDArray[np.int64] | None = None
         self.map_position: npt.NDArray[np.float64] | None = None
         self.source_index: npt.NDArray[np.int64] | None = None
+        self.map_grid: MapGrid | None = None
 
     def _per_frame(self, values: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
         array = as_double(values, name, ndim=None)
@@ -292,7 +298,7 @@ class Frames:
         other = copying.copy(self)
         turned = np.stack([x * self.cos_a - y * self.sin_a, x * self.sin_a + y * self.cos_a])
         other._offset = self._offset + turned  # noqa: SLF001 - of the same class
-        other.map_index = other.map_position = other.source_index = None
+        other.map_index = other.map_position = other.source_index = other.map_grid = None
         return other
 
     def stretch(self, rows: slice, data: FloatArray, sample_flag: npt.NDArray[np.uint8]) -> Frames:

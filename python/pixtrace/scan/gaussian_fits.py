@@ -1,19 +1,29 @@
-"""Gaussians fitted to maps."""
+"""Gaussians fitted to maps or to samples, and what a fit is told."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from pixtrace._arrays import as_count, as_flag, as_real
 from pixtrace.exceptions import ParameterError
+from pixtrace.scan._gates import as_pair, as_sign
 
-__all__ = ["PARAMETERS", "GaussianFits"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pixtrace._native import _GaussianArguments as GaussianArguments
+
+__all__ = ["PARAMETERS", "GaussianFits", "gaussian_arguments"]
 
 _Float64: TypeAlias = npt.NDArray[np.float64]
 CoreFits: TypeAlias = tuple[_Float64, _Float64, _Float64, npt.NDArray[np.int64], _Float64]
+
+_SHAPES: Final = ("elliptical", "round", "fixed")
+_N_FIXED: Final = 3
 
 #: The parameters in the order of `GaussianFits.covariance`.
 PARAMETERS: Final = ("x", "y", "amplitude", "fwhm_major", "fwhm_minor", "angle", "level")
@@ -129,3 +139,46 @@ class GaussianFits:
     def __getitem__(self, chosen: slice | npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> GaussianFits:
         """Return some of the fits."""
         return GaussianFits(**{f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.init})
+
+
+def gaussian_arguments(
+    *,
+    shape: str,
+    fixed: Sequence[float] | None,
+    has_level: bool,
+    sign: str | int,
+    significance: float,
+    round_significance: float,
+    n_evaluations: int,
+    beam_fwhm: float | None = None,
+    starts: list[tuple[float, float]] | None = None,
+    region: float | None = None,
+) -> GaussianArguments:
+    """Return what a fit is told, checked, as the extension takes it; for the meanings see `MapStack.fit_gaussians`.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter makes no sense.
+    """
+    if shape not in _SHAPES:
+        msg = f"`shape` = {shape!r}; it must be one of {', '.join(_SHAPES)}"
+        raise ParameterError(msg)
+    if (shape == "fixed") != (fixed is not None):
+        msg = "`fixed` gives both widths and the angle of a fixed shape; it goes with shape='fixed', and no other"
+        raise ParameterError(msg)
+    if fixed is not None and (np.ndim(fixed) != 1 or len(fixed) != _N_FIXED):
+        msg = f"`fixed` = {fixed!r}; it must be (FWHM major, FWHM minor, angle)"
+        raise ParameterError(msg)
+    return {
+        "shape": shape,
+        "fixed": None if fixed is None else (*as_pair(fixed[:2], "fixed"), as_real(fixed[2], "fixed")),
+        "beam_fwhm": None if beam_fwhm is None else as_real(beam_fwhm, "beam_fwhm"),
+        "has_level": as_flag(has_level, "has_level"),
+        "starts": starts,
+        "region": None if region is None else as_real(region, "region"),
+        "sign": as_sign(sign),
+        "significance": as_real(significance, "significance"),
+        "round_significance": as_real(round_significance, "round_significance"),
+        "n_evaluations": as_count(n_evaluations, "n_evaluations", least=1),
+    }

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pixtrace._arrays import as_real
 from pixtrace.exceptions import ParameterError
 from pixtrace.scan._units import as_arcsec, as_seconds
 from pixtrace.scan.configuration import Configuration
@@ -40,7 +41,7 @@ class Instrument:
     Raises
     ------
     ParameterError
-        If a time, the beam or `jansky_per_beam` is not positive.
+        If a time, the beam or `jansky_per_beam` is not positive, or the gain is 0 or not a number.
     """
 
     name: str = "camera"
@@ -61,6 +62,10 @@ class Instrument:
             if value <= 0 or math.isinf(value):
                 msg = f"`{name}` = {value}; it must be a positive number"
                 raise ParameterError(msg)
+        self.gain = as_real(self.gain, "gain")
+        if self.gain == 0 or not math.isfinite(self.gain):
+            msg = f"`gain` = {self.gain}; it must be a number other than 0"
+            raise ParameterError(msg)
         if math.isnan(self.integration_time):
             self.integration_time = self.sampling_interval
 

@@ -169,6 +169,7 @@ class ModelGeometry(ModelState):
         if lost:
             logger.warning("%d valid frames of %s lie outside of the map", lost, integration.get_id())
         frames.map_index = index[:, :, np.newaxis]
+        frames.map_grid = block.grid
         frames.map_position = position
         frames.source_index = self.pixel_index_to_source_index(frames.map_index)
 

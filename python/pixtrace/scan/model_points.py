@@ -43,7 +43,7 @@ class ModelPoints(ModelGeometry):
             The number of frames that were added.
         """
         frames, channels = integration.frames, integration.channels
-        if getattr(frames, "map_index", None) is None:
+        if not access.is_looked_up(frames, self.grid):
             self.create_lookup(integration)
         frame_gains = integration.gain * np.asarray(frames.get_source_gain(signal_mode), dtype=np.float64)
         source_gains = self._source_gains(channels, filter_corrected=integration.source_generation == 0)
@@ -100,7 +100,7 @@ class ModelPoints(ModelGeometry):
             msg = "a pixel is in the group more than once; every pixel has one map and can be added once"
             raise ParameterError(msg)
         dt = access.sampling_interval(pixels)
-        indices = access.map_indices(frames)
+        indices = access.map_indices(frames, self.grid)
         rows = self.add_maps(fixed.tolist())
         self._note_couplings(fixed, access.table_of(pixels).coupling)
         self._fits = None
@@ -240,7 +240,7 @@ class ModelPoints(ModelGeometry):
             The signal mode of the reference.
         """
         frames, channels = integration.frames, integration.channels
-        if getattr(frames, "map_index", None) is None:
+        if not access.is_looked_up(frames, self.grid):
             self.create_lookup(integration)
         frame_gains = integration.gain * np.asarray(frames.get_source_gain(signal_mode), dtype=np.float64)
         source_gains = self._source_gains(channels, filter_corrected=False)
@@ -310,7 +310,7 @@ class ModelPoints(ModelGeometry):
             np.asarray(frames.valid, dtype=bool),
             frame_gains,
             columns[mapped],
-            access.map_indices(frames),
+            access.map_indices(frames, self.grid),
             source_gains,
             sync_gains,
             frames.sample_flag,

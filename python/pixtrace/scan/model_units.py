@@ -159,7 +159,7 @@ class ModelUnits(ModelPoints):
                 np.asarray(frames.valid, dtype=bool),
                 frame_gains,
                 np.array([column]),
-                access.map_indices(frames),
+                access.map_indices(frames, found.grid),
                 source_gains,
                 sync_gains,
                 frames.sample_flag,

@@ -198,7 +198,7 @@ class Part:
         self._whole = self._working(self.raw.with_pointing(-float(shift[0]), -float(shift[1])))
         frames = self._whole.frames
         model.create_lookup(self._whole)
-        outside = frames.valid & (access.map_indices(frames)[0, :, 0] < 0)
+        outside = frames.valid & (access.map_indices(frames, model.grid)[0, :, 0] < 0)
         params = cleaning_params(self._whole, fwhm, is_subtracted=fits is not None)
         common = self._found.variance
         self._found = Findings(self._flag[self.columns])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pixtrace.exceptions import InternalError
 from pixtrace.scan import access
 from pixtrace.scan.flags import FIT_FLAG_MEANINGS, FitFlag
 from pixtrace.scan.tables import PixelTable
@@ -67,7 +68,7 @@ def make_pixel_table(model: PixelMap) -> PixelTable:
     fits = model.fits
     if fits is None:
         msg = "the maps have not been fitted"
-        raise RuntimeError(msg)
+        raise InternalError(msg)
     scan = model.get_first_scan()
     if scan is None:
         fixed = fits.fixed_index

@@ -7,6 +7,7 @@ data stays as it is up to what the options ask for.
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from pixtrace.scan.flags import MapFlag
 from pixtrace.scan.options import SMOOTHING_WORDS
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     import numpy.typing as npt
 
     from pixtrace.scan.block import MapBlock
@@ -110,17 +113,18 @@ def _brief(block: MapBlock, rows: list[int], text: str) -> None:
         block.notes[numbers[row]].process_brief.append(text)
 
 
-def _not_yet(block: MapBlock, rows: list[int], step: str, *settings: object) -> list[int]:
-    """Return the maps on which a step was not made with these settings since samples came in, and note it down.
+@contextmanager
+def _once(block: MapBlock, rows: list[int], step: str, *settings: object) -> Generator[list[int], None, None]:
+    """Give the maps on which a step was not made with these settings since samples came in; note it down when it is.
 
     Filters and maximum entropy change the cells each time that they are applied, and a clip may find others once what
     came after it has been done.
     """
     numbers, made_with = block.fixed_indices, repr(settings)
     chosen = [row for row in rows if block.notes[numbers[row]].steps.get(step) != made_with]
+    yield chosen
     for row in chosen:
         block.notes[numbers[row]].steps[step] = made_with
-    return chosen
 
 
 def _source_size(block: MapBlock) -> float:
@@ -142,11 +146,11 @@ def _filter(block: MapBlock, rows: list[int], *, final: bool) -> None:
     kind = setting(configuration, "source.filter.type")
     blank = setting(configuration, "source.filter.blank") if final else None
     beam = None if blank is None else size
-    if final:
-        rows = _not_yet(block, rows, "filter", fwhm, blank, kind, beam)
-    if rows:
-        block.stack.filter(fwhm, blank=blank, kind=kind, beam=beam, pixels=rows, n_threads=block.n_threads)
-    _brief(block, rows, f"filter({kind})")
+    once = _once(block, rows, "filter", fwhm, blank, kind, beam) if final else nullcontext(rows)
+    with once as chosen:
+        if chosen:
+            block.stack.filter(fwhm, blank=blank, kind=kind, beam=beam, pixels=chosen, n_threads=block.n_threads)
+            _brief(block, chosen, f"filter({kind})")
 
 
 def process_scan(block: MapBlock, rows: list[int]) -> npt.NDArray[np.float64]:
@@ -220,7 +224,7 @@ def process(block: MapBlock, rows: list[int]) -> None:
     redundancy = setting(configuration, "source.redundancy")
     if redundancy is not None:
         seconds = as_seconds(block.info.instrument.integration_time, "integration_time")
-        if chosen := _not_yet(block, rows, "redundancy", redundancy * seconds):
+        with _once(block, rows, "redundancy", redundancy * seconds) as chosen:
             stack.clip_redundancy(redundancy * seconds, pixels=chosen, n_threads=block.n_threads)
             _brief(block, chosen, "redundancy")
     if setting(configuration, "smooth") is not None and not setting(configuration, "smooth.external"):
@@ -232,7 +236,7 @@ def process(block: MapBlock, rows: list[int]) -> None:
     _clip(block, rows)
     if setting(configuration, "source.mem"):
         strength = setting(configuration, "source.mem.lambda")
-        if chosen := _not_yet(block, rows, "mem", strength):
+        with _once(block, rows, "mem", strength) as chosen:
             stack.mem_correct(strength, pixels=chosen, n_threads=block.n_threads)
             _brief(block, chosen, "mem")
     if not setting(configuration, "source.nosync"):
@@ -249,17 +253,20 @@ def process(block: MapBlock, rows: list[int]) -> None:
 def _clip(block: MapBlock, rows: list[int]) -> None:
     stack, configuration = block.stack, block.configuration
     exposure, noise = setting(configuration, "exposureclip"), setting(configuration, "noiseclip")
-    if exposure is not None and (chosen := _not_yet(block, rows, "exposureclip", exposure)):
-        stack.clip_exposure(exposure, pixels=chosen, n_threads=block.n_threads)
-        _brief(block, chosen, "exposureclip")
-    if noise is not None and (chosen := _not_yet(block, rows, "noiseclip", noise)):
-        stack.clip_noise(noise, pixels=chosen, n_threads=block.n_threads)
-        _brief(block, chosen, "noiseclip")
+    if exposure is not None:
+        with _once(block, rows, "exposureclip", exposure) as chosen:
+            stack.clip_exposure(exposure, pixels=chosen, n_threads=block.n_threads)
+            _brief(block, chosen, "exposureclip")
+    if noise is not None:
+        with _once(block, rows, "noiseclip", noise) as chosen:
+            stack.clip_noise(noise, pixels=chosen, n_threads=block.n_threads)
+            _brief(block, chosen, "noiseclip")
     clip = setting(configuration, "clip")
     sign = setting(configuration, "source.sign")
-    if block.enable_bias and clip is not None and (chosen := _not_yet(block, rows, "clip", clip, sign)):
-        stack.clip_significance(clip, sign, pixels=chosen, n_threads=block.n_threads)
-        _brief(block, chosen, f"clip {clip:.1f}")
+    if block.enable_bias and clip is not None:
+        with _once(block, rows, "clip", clip, sign) as chosen:
+            stack.clip_significance(clip, sign, pixels=chosen, n_threads=block.n_threads)
+            _brief(block, chosen, f"clip {clip:.1f}")
 
 
 def process_final(block: MapBlock, rows: list[int]) -> None:

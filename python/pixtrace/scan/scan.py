@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pixtrace._arrays import as_double
+from pixtrace._arrays import as_double, check_shape
 from pixtrace.exceptions import DataError, ParameterError
+from pixtrace.scan._gates import as_mask
 from pixtrace.scan._units import plain
 from pixtrace.scan.channels import Channels
 from pixtrace.scan.frames import Frames
@@ -179,8 +180,10 @@ class Scan:
                 instrument.sampling_interval = interval
                 if math.isnan(instrument.integration_time):
                     instrument.integration_time = interval
-            frames.setdefault("valid", np.ones(time.size, dtype=bool))
-            frames["valid"] = np.asarray(frames["valid"], dtype=bool) & np.isfinite(time)
+            valid = frames.get("valid")
+            usable = np.ones(time.size, dtype=bool) if valid is None else as_mask(valid, "valid")
+            check_shape(usable, time.shape, "valid", "time")
+            frames["valid"] = usable & np.isfinite(time)
             if "mjd" not in frames and not math.isnan(self.mjd):
                 frames["mjd"] = self.mjd + time / 86400.0
         integration = Integration(self, Frames(data, offset, time=time, **frames), gain=gain)

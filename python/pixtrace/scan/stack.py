@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pixtrace._arrays import as_count, as_double, as_flag, as_real, check_callable
 from pixtrace.exceptions import ParameterError, ShapeError
-from pixtrace.scan._gates import as_pair, as_rows, as_sign, as_threads
-from pixtrace.scan.gaussian_fits import GaussianFits
+from pixtrace.scan._gates import as_rows, as_threads
+from pixtrace.scan.gaussian_fits import GaussianFits, gaussian_arguments
 from pixtrace.scan.peak_sources import PeakSources
 from pixtrace.scan.stack_maps import StackMaps
 
@@ -18,13 +16,11 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from pixtrace._native import _GaussianArguments as GaussianArguments
     from pixtrace._native import _PeakArguments as PeakArguments
 
 __all__ = ["MapStack"]
 
 _METHODS = ("peak", "position", "centroid")
-_SHAPES = ("elliptical", "round", "fixed")
 
 
 class MapStack(StackMaps):
@@ -145,29 +141,20 @@ class MapStack(StackMaps):
         ParameterError
             If a parameter makes no sense. That a map cannot be fitted is no error: its flags say why.
         """
-        if shape not in _SHAPES:
-            msg = f"`shape` = {shape!r}; it must be one of {', '.join(_SHAPES)}"
-            raise ParameterError(msg)
-        if (shape == "fixed") != (fixed is not None):
-            msg = "`fixed` gives both widths and the angle of a fixed shape; it goes with shape='fixed', and no other"
-            raise ParameterError(msg)
-        if fixed is not None and (np.ndim(fixed) != 1 or len(fixed) != 3):  # noqa: PLR2004
-            msg = f"`fixed` = {fixed!r}; it must be (FWHM major, FWHM minor, angle)"
-            raise ParameterError(msg)
+        arguments = gaussian_arguments(
+            shape=shape,
+            fixed=fixed,
+            has_level=has_level,
+            sign=sign,
+            significance=significance,
+            round_significance=round_significance,
+            n_evaluations=n_evaluations,
+            beam_fwhm=beam_fwhm,
+            starts=_as_starts(starts),
+            region=region,
+        )
         check_callable(progress, "progress")
         rows = as_rows(pixels, self.n_pixels)
-        arguments: GaussianArguments = {
-            "shape": shape,
-            "fixed": None if fixed is None else (*as_pair(fixed[:2], "fixed"), as_real(fixed[2], "fixed")),
-            "beam_fwhm": None if beam_fwhm is None else as_real(beam_fwhm, "beam_fwhm"),
-            "has_level": as_flag(has_level, "has_level"),
-            "starts": _as_starts(starts),
-            "region": None if region is None else as_real(region, "region"),
-            "sign": as_sign(sign),
-            "significance": as_real(significance, "significance"),
-            "round_significance": as_real(round_significance, "round_significance"),
-            "n_evaluations": as_count(n_evaluations, "n_evaluations", least=1),
-        }
         moments = None if self._moments.is_empty else self._moments
         found = self._native.fit_gaussians(
             arguments, moments, pixels=rows, n_threads=as_threads(n_threads), progress=progress

@@ -14,16 +14,24 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pixtrace import _native
+from pixtrace.exceptions import DataError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pixtrace._native import MapStack as Window
 
-__all__ = ["StackMemory"]
+__all__ = ["StackMemory", "check_writeable"]
 
 DISCARD: Final = 1
 MASK: Final = 2
+
+
+def check_writeable(*planes: npt.NDArray[Any]) -> None:
+    """Raise `DataError` if somebody has made a plane read-only."""
+    if not all(plane.flags.writeable for plane in planes):
+        msg = "the planes of the stack cannot be changed: one was made read-only; make them writeable"
+        raise DataError(msg)
 
 
 class StackMemory:
@@ -62,6 +70,7 @@ class StackMemory:
     def _empty(self) -> None:
         """Empty all maps and forget what was done to them, and what waits."""
         weight, exposure, flag = self._late
+        check_writeable(self._data, weight, exposure, flag)
         self._data[...], weight[...], exposure[...] = 0.0, 0.0, 0.0
         flag[...] = DISCARD
         is_handed_out = self._native.is_handed_out

@@ -13,6 +13,7 @@ from pixtrace.exceptions import DataError, ParameterError, ShapeError
 from pixtrace.scan._gates import as_bits, as_indices, as_mask, as_rows, as_threads
 from pixtrace.scan._in_place import apart, as_changeable, check_bits, in_place
 from pixtrace.scan.samples import as_samples
+from pixtrace.scan.stack_memory import check_writeable
 from pixtrace.scan.stack_planes import StackPlanes
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ class StackSamples(StackPlanes):
             }
         )
         rows = as_rows(pixels, self.n_pixels)
-        positions = None if map_positions is None else as_double(map_positions, "map_positions")
+        # A copy: they are looked at after the maps have changed.
+        positions = None if map_positions is None else as_double(map_positions, "map_positions").copy()
         if positions is not None:
             check_shape(positions, (2, samples["frame_data"].shape[0]), "map_positions", "frame_data")
             self._check_positions(positions, samples["map_indices"])
@@ -391,6 +393,7 @@ class StackSamples(StackPlanes):
                 msg = f"map {row} holds sums, not means; call `end_accumulation` first"
                 raise DataError(msg)
         base = self.base
+        check_writeable(base)
         for row in chosen:
             weight, data = self._weight[row], self._data[row]
             is_valid = (weight > 0) & (weight < np.inf) & ((self._flag[row] & 1) == 0)

@@ -8,23 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pixtrace import _native
-from pixtrace._arrays import as_count, as_double, as_flag, as_floating, as_real, check_callable
-from pixtrace.exceptions import ParameterError, ShapeError
-from pixtrace.scan._gates import as_bits, as_flags, as_indices, as_mask, as_sign
-from pixtrace.scan.gaussian_fits import PARAMETERS, GaussianFits
+from pixtrace._arrays import as_double, as_floating, check_callable
+from pixtrace.exceptions import ShapeError
+from pixtrace.scan._gates import as_bits, as_flags, as_indices, as_mask, as_threads
+from pixtrace.scan.gaussian_fits import PARAMETERS, GaussianFits, gaussian_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
-    from pixtrace._native import _GaussianArguments as GaussianArguments
     from pixtrace._native import _StreamArguments as StreamArguments
 
 __all__ = ["fit_timestreams"]
-
-_SHAPES = ("elliptical", "round", "fixed")
-_N_FIXED = 3
 
 
 def fit_timestreams(
@@ -115,25 +111,16 @@ def fit_timestreams(
         If a parameter makes no sense, or a channel does not exist or is listed twice. That a channel cannot be fitted
         is no error: its flags say why.
     """
-    if shape not in _SHAPES:
-        msg = f"`shape` = {shape!r}; it must be one of {', '.join(_SHAPES)}"
-        raise ParameterError(msg)
-    if (shape == "fixed") != (fixed is not None) or (fixed is not None and len(fixed) != _N_FIXED):
-        msg = f"`fixed` = {fixed!r}; shape='fixed', and no other, needs (FWHM major, FWHM minor, angle)"
-        raise ParameterError(msg)
+    arguments = gaussian_arguments(
+        shape=shape,
+        fixed=fixed,
+        has_level=has_level,
+        sign=sign,
+        significance=significance,
+        round_significance=round_significance,
+        n_evaluations=n_evaluations,
+    )
     check_callable(progress, "progress")
-    arguments: GaussianArguments = {
-        "shape": shape,
-        "fixed": None if fixed is None else (float(fixed[0]), float(fixed[1]), float(fixed[2])),
-        "beam_fwhm": None,
-        "has_level": as_flag(has_level, "has_level"),
-        "starts": None,
-        "region": None,
-        "sign": as_sign(sign),
-        "significance": as_real(significance, "significance"),
-        "round_significance": as_real(round_significance, "round_significance"),
-        "n_evaluations": as_count(n_evaluations, "n_evaluations", least=1),
-    }
     samples: StreamArguments = {
         "frame_data": as_floating(frame_data, "frame_data"),
         "sample_flags": as_flags(sample_flags, "sample_flags"),
@@ -147,7 +134,7 @@ def fit_timestreams(
         "channel_variance": as_double(channel_variance, "channel_variance", ndim=1),
         "starts": _rows(starts),
     }
-    found = _native.fit_timestreams(samples, arguments, n_threads=n_threads, progress=progress)
+    found = _native.fit_timestreams(samples, arguments, n_threads=as_threads(n_threads), progress=progress)
     fits = GaussianFits.of_core(found)
     if isinstance(starts, GaussianFits):
         has_start = np.isfinite(samples["starts"]).all(axis=1)

@@ -15,8 +15,7 @@ import pytest
 from pixtrace.io.rcp import read_rcp
 from pixtrace.scan import MapStack
 from tests.adapters.sofia_peer.scans import make, ones
-from tests.adapters.sofia_peer.untyped import Camera, Reduction, example_info, get_sample_points, log, pixel_map
-from tests.strategies.scans import make_maps, make_scan
+from tests.adapters.sofia_peer.untyped import Reduction, get_sample_points, log, pixel_map
 
 pytest_plugins = ("tests.adapters.sofia_peer.fixtures",)
 
@@ -251,28 +250,3 @@ def test_20_ending_twice_divides_twice(model: Any) -> None:
     once = found.map.data.copy()
     found.end_accumulation()
     assert np.abs(found.map.data - once).max() > 0.1 * np.abs(once).max()
-
-
-def test_our_table_of_positions_is_read_to_the_bit(tmp_path: Path) -> None:
-    scan = make_scan(4000, noise=0.02, gains=(1.0, 0.0, 0.8, 1.1))
-    maps = make_maps(scan)
-    table = maps.get_pixel_table()
-    file = maps.write_pixel_data(tmp_path)[0]
-    measured = np.isfinite(table.x)
-    assert measured.tolist() == [True, False, True, True]
-    info = Camera.get_rcp_info(str(file))
-    assert [int(number) for number in info.index] == table.fixed_index[measured].tolist()
-    for name in ("x", "y"):
-        np.testing.assert_array_equal(np.asarray(info[name], dtype=float), getattr(table, name)[measured])
-    instrument = example_info.ExampleInfo()
-    instrument.read_configuration()
-    channels = instrument.get_channels_instance()
-    channels.load_channel_data()
-    channels.read_rcp(str(file))
-    places = channels.data.position.coordinates.to_value("arcsec")
-    for row, number in enumerate(table.fixed_index.tolist()):
-        if measured[row]:
-            assert places[:, number].tolist() == [table.x[row], table.y[row]]
-            assert channels.data.coupling[number] * channels.data.gain[number] == table.coupling[row]
-        else:
-            assert channels.data.flag[number] != 0  # no line: blind

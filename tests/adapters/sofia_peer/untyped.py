@@ -9,6 +9,7 @@ astro_intensity_map: Any = import_module("sofia_redux.scan.source_models.astro_i
 example_info: Any = import_module("sofia_redux.scan.custom.example.info.info")
 Camera: Any = import_module("sofia_redux.scan.channels.camera.camera").Camera
 get_sample_points: Any = import_module("sofia_redux.scan.source_models.source_numba_functions").get_sample_points
+Observation2D: Any = import_module("sofia_redux.scan.source_models.maps.observation_2d").Observation2D
 Reduction: Any = import_module("sofia_redux.scan.reduction.reduction").Reduction
 units: Any = import_module("astropy.units")
 cloudpickle: Any = import_module("cloudpickle")  # what the pipeline of sofia_redux writes models with

@@ -171,6 +171,7 @@ class IntensityMap(NativeIntensityMap):  # type: ignore[misc]  # likewise
         ):
             if found is not ours_was:
                 put_plane(ours, name, found)
+                ours.notes.steps.clear()  # what was done before was done to other cells
         if self.map.basis._data is not self._views[0] or self._stack_data is not ours.block.stack.data:
             self.bind(ours.block, ours.fixed_index)
 
