@@ -192,7 +192,8 @@ def oversample_with_errors(
         scale and residuals alone, which is a lower limit; for models of other exposures (`TraceModel.rescaled`), which
         have no record of a fit to this one.
     require_ngood, slope_limit, psf_optimal, trim_ends, pad
-        As in `pixtrace.trace.oversample_flux`.
+        As in `pixtrace.trace.oversample_flux`; for a model of `fit_robust`, `slope_limit` is a share of the highest
+        rise of the slice's mean profile above its level, as in `TraceParams`.
     flipped, dtype, want, n_threads, progress : optional
         As in `pixtrace.trace.oversample.oversample_planes`.
 
