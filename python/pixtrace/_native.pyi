@@ -72,6 +72,12 @@ class _FitArguments(TypedDict):
     auto_ngood_factor: float
     auto_bkpt_factor: float
 
+class _ErrorArguments(TypedDict):
+    significant: bool
+    n_covariances: int
+    adequacy: bool
+    known_profile: bool
+
 class _OversampleArguments(TypedDict):
     oversample_factor: float
     require_ngood: int
@@ -203,10 +209,7 @@ def oversample_with_errors(
     *,
     variances: Sequence[_Plane],
     params: _OversampleArguments,
-    significant: bool,
-    n_covariances: int,
-    adequacy: bool,
-    known_profile: bool,
+    errors: _ErrorArguments,
     single: bool,
     n_threads: int | None,
     progress: _Progress | None,

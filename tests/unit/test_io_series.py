@@ -244,6 +244,10 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["oversample", name, *out, "--preset", "robust", "--no-integrations"]) == 1
     assert main(["oversample", name, *out, "--integrations", "-f", "1"]) == 1
     assert main(["oversample", name, *out, "--integrations", "--plot"]) == 1
+    assert main(["oversample", name, *out, "--preset", "robust", "--overwrite", "--covariances", "1"]) == 1
+    assert "--covariances does not go with" in capsys.readouterr().err
+    assert main(["oversample", name, *out, "--preset", "robust", "--overwrite", "--report"]) == 0
+    assert "a.fits, mean of 5 integrations" in (tmp_path / "out" / "a_oversampled_report.html").read_text()
     assert main(["trace", name, *out, "--preset", "robust"]) == 0
 
 

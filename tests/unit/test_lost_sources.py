@@ -109,3 +109,60 @@ def test_splines_are_not_taken_over_from_far_away(seed: int) -> None:
         np.median(np.abs(flux[:, far] - flux_at(fine)[:, far])[core]) for flux in (ours.planes.flux_os, theirs.flux_os)
     ]
     assert 2 * off[0] < off[1]
+
+
+class TestSearch:
+    """With a slope limit, models of weighted fits are searched for sources along the whole slice."""
+
+    def ranges(self, slit: Slit, alpha: Plane, fine: Plane, data: Plane, limit: float = 0.1) -> npt.NDArray[np.bool_]:
+        model = fit_robust(data, slit.error, alpha, slit.labels)
+        found = oversample_with_errors(
+            model, data, slit.error, alpha, slit.labels, 2, fine, slope_limit=limit, pad=1, want=("trace_used",)
+        )
+        used: npt.NDArray[np.bool_] = np.isfinite(found.planes.trace_used)
+        return used
+
+    def test_it_finds_a_source_and_no_more(self) -> None:
+        slit = Slit()
+        used = self.ranges(slit, slit.alpha, slit.fine, slit.observe(5))
+        assert used[np.abs(slit.fine) < 2.0].all()
+        assert not used[np.abs(slit.fine) > 4.0].any()
+
+    @pytest.mark.parametrize("zero", [-40.0, 12.0])
+    @pytest.mark.parametrize("unit", [0.2, -3.0])
+    def test_neither_zero_point_nor_unit_of_alpha_matter(self, zero: float, unit: float) -> None:
+        slit = Slit()
+        data = slit.observe(5)
+        expected = self.ranges(slit, slit.alpha, slit.fine, data)
+        found = self.ranges(slit, unit * slit.alpha + zero, unit * slit.fine + zero, data)
+        # But for a fine pixel at the ends of a range: bins are counted from the lowest alpha on.
+        rows = np.abs(np.diff(found.astype(int), axis=0)).sum(axis=0)
+        assert np.all(rows == 2)
+        assert np.all(np.sum(found != expected, axis=0) <= 2)
+
+    @pytest.mark.parametrize(
+        "change", [{"n_x": 10}, {"n_x": 1200}, {"background": 2000.0}, {"n_y": 80}, {"width": 2.2}]
+    )
+    def test_neither_width_of_the_image_nor_background_nor_sampling_matter(self, change: dict[str, Any]) -> None:
+        slit = Slit(**change)
+        used = self.ranges(slit, slit.alpha, slit.fine, slit.observe(5))
+        assert used[np.abs(slit.fine) < 2.0 * slit.width].mean() > 0.99
+        assert used[np.abs(slit.fine) > 5.0 * slit.width].mean() < 0.02
+
+    def test_a_source_at_the_end_of_a_slice(self) -> None:
+        slit = Slit()
+        slit.alpha, slit.fine = slit.alpha + 13.0, slit.fine + 13.0
+        slit.truth = slit.flux(slit.alpha)
+        slit.error = np.sqrt(0.05 * slit.truth + 0.25)
+        used = self.ranges(slit, slit.alpha, slit.fine, slit.observe(5))
+        inside = (np.abs(slit.fine) < 1.0) & (slit.fine > slit.alpha[0])
+        assert used[inside].mean() > 0.95
+        assert not used[slit.fine > 5.0].any()
+
+    def test_without_a_source_there_is_none(self) -> None:
+        slit = Slit()
+        slit.truth = np.full(slit.shape, 20.0)
+        slit.error = np.sqrt(0.05 * slit.truth + 0.25)
+        assert not self.ranges(slit, slit.alpha, slit.fine, slit.observe(5)).any()
+        slit.truth = 20.0 + slit.alpha
+        assert not self.ranges(slit, slit.alpha, slit.fine, slit.observe(5)).any()

@@ -416,6 +416,19 @@ class TestCommands:
             assert 0.9 < np.median(np.abs(pulls)) / 0.6745 < 1.25
             assert np.nanmedian(found["COVAR_1"] / found["ERR"] ** 2) > 0.2
 
+    def test_a_model_of_something_else_is_told(
+        self, source: Path, scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        # The same labels and columns, but the star stands elsewhere in the slices.
+        moved = write(tmp_path / "moved.fits", scene, np.roll(scene.image.flux, 4, axis=0))
+        assert main(["fit", str(source), "-o", str(tmp_path), "-q"]) == 0
+        kept = str(tmp_path / "star_tracemodel.fits")
+        for command in (["apply", kept, str(moved)], ["replace", "--model", kept, str(moved)]):
+            assert main([*command, "-o", str(tmp_path)]) == 0
+            assert "moved.fits: the model does not describe it, residuals are" in capsys.readouterr().err
+        assert main(["apply", kept, str(source), "-o", str(tmp_path)]) == 0
+        assert capsys.readouterr().err == ""
+
     def test_a_model_without_a_record_for_another_exposure(
         self, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -22,6 +22,9 @@ __all__ = ["fit_one", "prepared"]
 
 _log = logging.getLogger(__name__)
 
+_POOR = 2.0
+"""Width of the residuals, in errors, from which on a model is not taken for one of this exposure."""
+
 
 def fit_one(
     path: Path, options: Options, terminal: Terminal, written: dict[Path, Path], joint: JointFits | None
@@ -93,10 +96,20 @@ def prepared(exposure: Exposure, options: Options) -> tuple[TraceParams, list[Fi
         One per image.
     """
     from pixtrace.io import apply_models, load_models
+    from pixtrace.io.models import fingerprint
+    from pixtrace.trace.fitting import residual_width
 
     assert options.model is not None  # noqa: S101 - whoever calls this has looked
     models = load_models(options.model)
     kept = exposure.params if options.preset is not None else models[0].params or exposure.params
     params = options.params_for(kept)
     fitted = apply_models(exposure, models, params, rescale=options.rescale, n_threads=options.threads)
+    for image, model, stored in zip(exposure.images, fitted, models * (len(fitted) // len(models)), strict=True):
+        if stored.fingerprint != fingerprint(image) and (width := residual_width(image, model)) > _POOR:
+            _log.warning(
+                "%s: the model does not describe it, residuals are %.2g times their errors; take the model of an "
+                "exposure of the same source, at the same place of the same slices",
+                exposure.name if len(fitted) == 1 else f"{exposure.name}, {image.label}",
+                width,
+            )
     return params, fitted

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pixtrace.cli._options import Options
-    from pixtrace.io import Exposure
+    from pixtrace.trace.image import SpectralImage
     from pixtrace.trace.result import OversampledImage
 
 __all__ = ["Report"]
@@ -54,15 +54,19 @@ class Report:
         for path in (self._path, *(picture_paths(self._path).values() if self._options.report_png else ())):
             check_output(path, overwrite=self._options.overwrite)
 
-    def write(self, exposure: Exposure, results: Sequence[OversampledImage], files: Sequence[Path]) -> None:
+    def write(
+        self, images: Sequence[SpectralImage], results: Sequence[OversampledImage], *, title: str, files: Sequence[Path]
+    ) -> None:
         """Write it.
 
         Parameters
         ----------
-        exposure : Exposure
-            The exposure.
+        images : sequence of SpectralImage
+            The images of an exposure.
         results : sequence of OversampledImage
-            What became of its images.
+            What became of them.
+        title : str
+            What it is about.
         files : sequence of Path
             Products beside it.
 
@@ -78,11 +82,11 @@ class Report:
 
         written = save_trace_report(
             self._path,
-            list(zip(exposure.images, results, strict=True)),
-            title=exposure.name,
+            list(zip(images, results, strict=True)),
+            title=title,
             files=[path.name for path in files],
             version=__version__,
             pictures=self._options.report_png,
             overwrite=self._options.overwrite,
         )
-        _log.info("%s: wrote %s", exposure.path, ", ".join(map(str, written)))
+        _log.info("%s: wrote %s", title, ", ".join(map(str, written)))

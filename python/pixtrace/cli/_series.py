@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pixtrace.cli._report import Report
 from pixtrace.cli._run import new_target
 from pixtrace.exceptions import DataError, ParameterError
 
@@ -81,8 +82,13 @@ def oversample_integrations(path: Path, options: Options, terminal: Terminal, wr
     """
     from pixtrace.io.dispatch import is_series
     from pixtrace.io.series import open_series, oversample_series
+    from pixtrace.trace.exposure import oversample_image
 
-    for name, is_there in (("--plot", options.plot), ("a model (apply)", options.model is not None)):
+    for name, is_there in (
+        ("--plot", options.plot),
+        ("--covariances", options.n_covariances),
+        ("a model (apply)", options.model is not None),
+    ):
         if is_there:
             msg = f"{name} does not go with the integrations of a time series; leave it out, or say --no-integrations"
             raise ParameterError(msg)
@@ -97,6 +103,8 @@ def oversample_integrations(path: Path, options: Options, terminal: Terminal, wr
         file = open_series(path, preset=options.preset)
         target = options.output / file.output_name(options.factor)
         new_target(target, written, overwrite=options.overwrite)
+        report = Report(target, options)
+        report.check()
         params = options.params_for(file.params)
         _log.debug("%s: %s", file.name, params)
         found = oversample_series(
@@ -112,6 +120,16 @@ def oversample_integrations(path: Path, options: Options, terminal: Terminal, wr
         )
         written[target] = path
         _log.info("%s: wrote %s", path, ", ".join(map(str, found.files)))
+        if report.is_wanted:
+            # Of the mean, which all integrations have their profile from.
+            images = [model.mean for model in found.models]
+            results = [
+                oversample_image(model.mean, options.factor, params, fitted=model.fitted, n_threads=options.threads)
+                for model in found.models
+            ]
+            integrations = max(series.n_integrations for series in file.series)
+            title = f"{file.name}, mean of {integrations} integrations"
+            report.write(images, results, title=title, files=found.files)
     n = sum(series.n_integrations for series in file.series)
     n_dark = sum(_n_without_scale(model) for model in found.models)
     if n_dark:

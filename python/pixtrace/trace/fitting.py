@@ -5,10 +5,13 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pixtrace._arrays import as_real, check_callable
 from pixtrace.exceptions import DataError, ParameterError
 from pixtrace.trace.companions import usable_flux
 from pixtrace.trace.fit import fit_all_regions
+from pixtrace.trace.oversample import trace_planes
 from pixtrace.trace.params import TraceParams
 from pixtrace.trace.result import FittedImage
 from pixtrace.trace.robust import fit_robust
@@ -22,7 +25,10 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], object]
 
-__all__ = ["apply_model", "check_call", "fit_image"]
+__all__ = ["apply_model", "check_call", "fit_image", "residual_width"]
+
+#: Median absolute deviation of a normal distribution, inverted.
+_MAD = 1.4826
 
 
 def fit_image(
@@ -136,6 +142,32 @@ def apply_model(
         flux = good - good.dtype.type(offset) if offset else good
         model = model.rescaled(flux, image.alpha, image.region_map, error=image.error, n_threads=n_threads)
     return FittedImage(model=model, offset=offset, thresholds=Thresholds(None, None), seconds=perf_counter() - start)
+
+
+def residual_width(image: SpectralImage, fitted: FittedImage) -> float:
+    """Return how far the pixels of an image lie from its model, in units of their errors.
+
+    Parameters
+    ----------
+    image : SpectralImage
+        The image.
+    fitted : FittedImage
+        Its model.
+
+    Returns
+    -------
+    float
+        The median of the absolute residuals, as a standard deviation: 1 for a model that leaves nothing but noise. NaN
+        without errors, and where no pixel has a model.
+    """
+    if image.error is None:
+        return float("nan")
+    flux = usable_flux(image)
+    trace = trace_planes(fitted.model, image.region_map, image.alpha, slope_limit=0.0, dtype=flux.dtype).full_trace
+    with np.errstate(divide="ignore", invalid="ignore"):
+        off = np.abs(flux - flux.dtype.type(fitted.offset) - trace) / image.error
+    off = off[np.isfinite(off)]
+    return _MAD * float(np.median(off)) if off.size else float("nan")
 
 
 def check_call(params: object, progress: object) -> None:

@@ -87,7 +87,9 @@ class TraceParams:
         clipped mean plus `fit_threshold` clipped standard deviations of the flux in all regions. "peak_by_channel":
         the same for the regions whose numbers share their hundreds (MIRI MRS channels).
     slope_limit : float, optional
-        Normalised slope from which a source counts as compact and the spline is used. Zero or less: it always is.
+        Normalised slope from which a source counts as compact and the spline is used. Zero or less: it always is. With
+        the method "robust" the share of the highest rise of the slice's mean profile above its level from which it is;
+        the whole slice is searched.
     psf_optimal : bool, optional
         Use the spline alone, everywhere and without the residuals: `fit_threshold` and `slope_limit` count as 0. For
         isolated point sources.

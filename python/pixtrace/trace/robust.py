@@ -168,7 +168,7 @@ def oversample_with_errors(
     The model is adequate at a pixel if three things hold. That part of the variance is no larger than the rest. Sums
     of the residuals over boxes around the pixel, from 3 x 5 pixels to most of a slice, and sums of their squares, are
     within three standard deviations of noise; isolated outliers do not count. And misfits elsewhere in the window, of
-    more than four standard deviations, move the model by no more than 0.3 of its error. Where the model is right,
+    more than four standard deviations, move the model by no more than 0.1 of its error. Where the model is right,
     1 per cent of the pixels fail.
 
     Parameters
@@ -192,7 +192,8 @@ def oversample_with_errors(
         scale and residuals alone, which is a lower limit; for models of other exposures (`TraceModel.rescaled`), which
         have no record of a fit to this one.
     require_ngood, slope_limit, psf_optimal, trim_ends, pad
-        As in `pixtrace.trace.oversample_flux`.
+        As in `pixtrace.trace.oversample_flux`; for a model of `fit_robust`, `slope_limit` is a share of the highest
+        rise of the slice's mean profile above its level, as in `TraceParams`.
     flipped, dtype, want, n_threads, progress : optional
         As in `pixtrace.trace.oversample.oversample_planes`.
 
@@ -237,10 +238,12 @@ def oversample_with_errors(
             "linear_flux": "linear_flux" in want,
             "residual_flux": "residual_flux" in want,
         },
-        significant=as_flag(significant, "significant"),
-        n_covariances=n_covariances,
-        adequacy=wants_adequate,
-        known_profile=not as_flag(profile_errors, "profile_errors"),
+        errors={
+            "significant": as_flag(significant, "significant"),
+            "n_covariances": n_covariances,
+            "adequacy": wants_adequate,
+            "known_profile": not as_flag(profile_errors, "profile_errors"),
+        },
         single=single,
         n_threads=None if n_threads is None else as_count(n_threads, "n_threads", least=1),
         progress=progress,

@@ -171,11 +171,28 @@ struct Job<'a, 'py> {
     settings: Settings<'py>,
 }
 
+/// What is worked out besides the flux, by the names that the Python layer has for it.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct ErrorArguments {
+    significant: bool,
+    n_covariances: usize,
+    adequacy: bool,
+    known_profile: bool,
+}
+
+impl From<ErrorArguments> for ErrorParams {
+    fn from(given: ErrorArguments) -> Self {
+        let ErrorArguments { significant, n_covariances, adequacy, known_profile } = given;
+        let residual = if significant { Residual::Significant } else { Residual::Whole };
+        Self { residual, n_covariances, adequacy, known_profile }
+    }
+}
+
 /// Oversamples an exposure, and propagates its variances.
 #[pyfunction]
 #[pyo3(signature = (
-    model, flux, error, alpha, region_map, alpha_os, *, variances, params, significant, n_covariances, adequacy,
-    known_profile, single, n_threads, progress
+    model, flux, error, alpha, region_map, alpha_os, *, variances, params, errors, single, n_threads, progress
 ))]
 #[expect(clippy::too_many_arguments, reason = "the signature of the Python function")]
 pub(crate) fn oversample_with_errors<'py>(
@@ -188,22 +205,18 @@ pub(crate) fn oversample_with_errors<'py>(
     alpha_os: PyReadonlyArray2<'py, f64>,
     variances: Vec<Plane<'py>>,
     params: OversampleArguments,
-    significant: bool,
-    n_covariances: usize,
-    adequacy: bool,
-    known_profile: bool,
+    errors: ErrorArguments,
     single: bool,
     n_threads: Option<usize>,
     progress: Option<Bound<'py, PyAny>>,
 ) -> BoundaryResult<Lists<'py>> {
-    let residual = if significant { Residual::Significant } else { Residual::Whole };
     let job = Job {
         model: model.get(),
         alpha,
         region_map,
         alpha_os,
         params: params.into(),
-        errors: ErrorParams { residual, n_covariances, adequacy, known_profile },
+        errors: errors.into(),
         settings: Settings { n_threads, progress },
     };
     match (gather(flux, error, variances)?, single) {

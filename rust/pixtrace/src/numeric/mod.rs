@@ -7,6 +7,7 @@ pub mod convolve;
 pub mod exponential;
 pub mod givens;
 pub mod interpolate;
+mod interval;
 pub mod levenberg;
 pub mod lsq;
 pub mod normal;

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::model::ColumnTrace;
 use super::traced::TracedRegion;
+use super::whole_slice;
 use crate::numeric::peaks::local_maxima;
 use crate::numeric::sequence::bin_edges;
 use crate::numeric::{BSpline, Real};
@@ -25,6 +26,18 @@ impl CompactRanges {
     #[must_use]
     pub fn everywhere() -> Self {
         Self { ranges: vec![(f64::NEG_INFINITY, f64::INFINITY)] }
+    }
+
+    /// All of these ranges, each joined with those that it touches; lower ends rise.
+    pub(super) fn from_ranges(ranges: impl Iterator<Item = (f64, f64)>) -> Self {
+        let mut joined: Vec<(f64, f64)> = Vec::new();
+        for (low, high) in ranges {
+            match joined.last_mut() {
+                Some(last) if low <= last.1 => last.1 = last.1.max(high),
+                _ => joined.push((low, high)),
+            }
+        }
+        Self { ranges: joined }
     }
 
     /// Looks for peaks in the histogram of the `points`, the values of alpha at which the model is steep.
@@ -72,7 +85,8 @@ impl CompactRanges {
 /// Finds the compact sources of every region.
 ///
 /// `steep(column, region, trace, points)` adds the values of alpha at which the model of a column is steep, and says
-/// whether the column took part. The number of histogram bins is that of the first spline met, for all regions.
+/// whether the column took part. The number of histogram bins is that of the first spline met, for all regions. Regions
+/// with a weighted fit are searched as a whole instead; see `whole_slice.rs`.
 pub(crate) fn find_sources<T: Real>(
     regions: &[TracedRegion<'_>],
     slope_limit: f64,
@@ -96,6 +110,9 @@ pub(crate) fn find_sources<T: Real>(
         .map(|region| {
             let mut points = Vec::new();
             let mut n_bins = None;
+            if is_weighted(region) {
+                return (points, n_bins);
+            }
             for (column, trace) in region.traces() {
                 if control.check().is_err() {
                     break;
@@ -110,10 +127,18 @@ pub(crate) fn find_sources<T: Real>(
     control.check()?;
     let n_bins = found.iter().find_map(|f| f.1).unwrap_or(0);
     let ranges = regions.par_iter().zip(&found).map(|(region, (points, _))| {
+        if is_weighted(region) {
+            let pitch = region.pixels.native_dalpha::<T>();
+            return whole_slice::search(region, pitch, slope_limit, pad);
+        }
         if points.is_empty() {
             return CompactRanges::default();
         }
         CompactRanges::find::<T>(points, region.pixels.native_dalpha::<T>(), n_bins, pad)
     });
     Ok(ranges.collect())
+}
+
+fn is_weighted(region: &TracedRegion<'_>) -> bool {
+    region.record().is_some_and(|record| record.is_weighted)
 }

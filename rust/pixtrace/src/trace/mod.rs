@@ -37,6 +37,7 @@ mod spacing;
 mod spline_fit;
 mod trace_image;
 mod traced;
+mod whole_slice;
 mod window;
 
 pub use compact::CompactRanges;
