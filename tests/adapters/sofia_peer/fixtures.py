@@ -8,7 +8,7 @@ import pytest
 from tests.adapters.sofia_peer.untyped import Reduction, example_info, log, units
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def scan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a simulated scan over a source of FWHM 10 arcsec."""
     path = tmp_path_factory.mktemp("scan") / "scan.fits"
@@ -17,7 +17,7 @@ def scan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def loaded(scan_file: Path) -> Any:
     """Return a reduction, and a function that reads the scan."""
     reduction = Reduction("example")
