@@ -54,7 +54,9 @@ class Report:
         for path in (self._path, *(picture_paths(self._path).values() if self._options.report_png else ())):
             check_output(path, overwrite=self._options.overwrite)
 
-    def write(self, exposure: Exposure, results: Sequence[OversampledImage], files: Sequence[Path]) -> None:
+    def write(
+        self, exposure: Exposure, results: Sequence[OversampledImage], files: Sequence[Path], note: str = ""
+    ) -> None:
         """Write it.
 
         Parameters
@@ -65,6 +67,8 @@ class Report:
             What became of its images.
         files : sequence of Path
             Products beside it.
+        note : str, optional
+            What else there is to be said of the fit.
 
         Raises
         ------
@@ -82,6 +86,7 @@ class Report:
             title=exposure.name,
             files=[path.name for path in files],
             version=__version__,
+            note=note,
             pictures=self._options.report_png,
             overwrite=self._options.overwrite,
         )

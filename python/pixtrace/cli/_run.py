@@ -217,7 +217,7 @@ def _process(
             _plot(exposure, results, picture, options)
             _log.info("%s: drew %s", path, picture)
             files.append(picture)
-        report.write(exposure, results, files)
+        report.write(exposure, results, files, f"joint fit{words}".replace(";", ":") if words else "")
     return f"{path.name}: {_summary(results)}{words}, {time.perf_counter() - started:.2f} s -> {target}"
 
 
