@@ -117,6 +117,7 @@ def save_trace_report(
     title: str = "",
     files: Sequence[str] = (),
     version: str = "",
+    note: str = "",
     pictures: bool = False,
     overwrite: bool = False,
 ) -> list[Path]:
@@ -128,6 +129,8 @@ def save_trace_report(
         File to write, ending in ``.html``.
     pairs, title, files, version
         As in `trace_report`.
+    note : str, optional
+        What else there is to be said of the fit, under the title.
     pictures : bool, optional
         Whether the pictures are written as PNG files too, ``<path without .html>_columns.png`` and so on.
     overwrite : bool, optional
@@ -156,7 +159,7 @@ def save_trace_report(
         paths = picture_paths(path)
         written += [save_figure(figure, paths[name], overwrite=overwrite) for name, (_, figure) in figures.items()]
     names = [*files, *(picture.name for picture in written[1:])]
-    page = _page(found, dict(figures.values()), title=title, files=names, version=version)
+    page = _page(found, dict(figures.values()), title=title, files=names, version=version, note=note)
     with atomic_path(path, overwrite=overwrite) as partial:
         partial.write_text(page, encoding="utf-8")
     return written
@@ -218,12 +221,13 @@ def _page(
     title: str,
     files: Sequence[str],
     version: str,
+    note: str = "",
 ) -> str:
     heading = f"Trace of {title}" if title else "Trace of an exposure"
     factors = {each.result.factor for each in found}
     words = [f"oversampled x {factor:g}" if factor != 1.0 else "trace only" for factor in sorted(factors)]
     methods = {f"{each.result.params.method} fits, {each.result.params.errors} errors" for each in found}
-    page = Page(heading, [*words, *sorted(methods), f"pixtrace {version}" if version else ""])
+    page = Page(heading, [*words, *sorted(methods), note, f"pixtrace {version}" if version else ""])
     if not any(each.result.summary.n_regions_fitted for each in found):
         page.text(_NO_FIT, "problem")
     if any(each.image.error is None for each in found):

@@ -53,10 +53,13 @@ def test_what_is_said_of_a_dither_across_the_slices(tmp_path: Path, capsys: pyte
     for number, path in enumerate(paths):
         dither = (number * PITCH / 3, number * 0.177)  # a third of a row along, and a slice across
         write_image(path, star_in_ifu(n_columns=100, n_slices=5, seed=number, tilt=2.0, dither=dither).image)
-    assert main(["trace", "--joint", *map(str, paths), "-o", str(tmp_path / "out")]) == 0
+    assert main(["trace", "--joint", *map(str, paths), "-o", str(tmp_path / "out"), "--report"]) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert "across" not in first
     assert "moved across by +1 slices" in second
+    page = next((tmp_path / "out").glob("dither1*_report.html")).read_text(encoding="utf-8")
+    assert "joint fit: 2 exposures, offset" in page
+    assert "moved across by +1 slices" in page
 
 
 def test_models_of_a_joint_fit_are_kept_and_applied(files: list[str], tmp_path: Path) -> None:

@@ -279,11 +279,16 @@ class TestSpectra:
     def test_images_without_errors_or_wavelengths(self, scenes: list[tuple[Scene, FittedImage]]) -> None:
         scene, _ = scenes[0]
         image = replace(scene.image, error=None, wavelength=None)
-        found = extract(image, fit_image(image, TraceParams.robust()), source=RANGE)
+        fitted = fit_image(image, TraceParams.robust())
+        found = extract(image, fitted, source=RANGE)
         spectrum = found.spectra[102]
         assert spectrum.wavelength_unit == "pix"
         np.testing.assert_array_equal(spectrum.wavelength, np.arange(260))
         np.testing.assert_allclose(np.median(spectrum.flux / light(scene)[102]), 1, atol=0.02)
+        # Slices of an IFU have other wavelengths in the same column: nothing is combined unless it is asked for.
+        assert found.combined == {}
+        both = extract(image, fitted, groups={"both": [101, 102]})
+        assert both.combined["both"].regions == (101, 102)
         assert np.all(spectrum.error > 0)
 
     def test_without_errors_the_scatter_tells_them(self, scenes: list[tuple[Scene, FittedImage]]) -> None:

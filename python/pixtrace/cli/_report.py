@@ -55,7 +55,13 @@ class Report:
             check_output(path, overwrite=self._options.overwrite)
 
     def write(
-        self, images: Sequence[SpectralImage], results: Sequence[OversampledImage], *, title: str, files: Sequence[Path]
+        self,
+        images: Sequence[SpectralImage],
+        results: Sequence[OversampledImage],
+        *,
+        title: str,
+        files: Sequence[Path],
+        note: str = "",
     ) -> None:
         """Write it.
 
@@ -69,6 +75,8 @@ class Report:
             What it is about.
         files : sequence of Path
             Products beside it.
+        note : str, optional
+            What else there is to be said of the fit.
 
         Raises
         ------
@@ -86,6 +94,7 @@ class Report:
             title=title,
             files=[path.name for path in files],
             version=__version__,
+            note=note,
             pictures=self._options.report_png,
             overwrite=self._options.overwrite,
         )

@@ -217,7 +217,8 @@ def _process(
             _plot(exposure, results, picture, options)
             _log.info("%s: drew %s", path, picture)
             files.append(picture)
-        report.write(exposure.images, results, title=exposure.name, files=files)
+        note = f"joint fit{words}".replace(";", ":") if words else ""
+        report.write(exposure.images, results, title=exposure.name, files=files, note=note)
     return f"{path.name}: {_summary(results)}{words}, {time.perf_counter() - started:.2f} s -> {target}"
 
 

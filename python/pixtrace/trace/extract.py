@@ -108,11 +108,14 @@ def extract(
         their neighbours do: cosmic rays.
     groups : mapping of str to sequence of int, optional
         Which regions share the light of a source and are combined, by name. None combines all slices of an image, or of
-        each channel of MIRI MRS (labels 101, 102, ... are those of channel 1).
+        each channel of MIRI MRS (labels 101, 102, ... are those of channel 1); but nothing if wavelengths are not
+        known: the slices of an IFU have other wavelengths in the same column. Groups that are given are then combined
+        column by column.
     half_window : int, optional
         Half the number of wavelengths over which the share of each slice is averaged.
     wavelength : array_like, shape (n_y, n_x), optional
-        Wavelength of each pixel; None takes that of the image.
+        Wavelength of each pixel; None takes that of the image. Images of JWST exposures have none of their own: give
+        ``exposure.wavelength(index)``.
     unit, wavelength_unit : str, optional
         Units, for the spectra.
     n_threads, progress : optional
@@ -180,7 +183,10 @@ def extract(
     )
     half = as_count(half_window, "half_window")
     combined: dict[str, ExtractedSpectrum] = {}
-    for name, labels in (_groups(spectra) if groups is None else groups).items():
+    if groups is None:
+        is_known = wavelength is not None or image.wavelength is not None
+        groups = _groups(spectra) if is_known else {}
+    for name, labels in groups.items():
         members = [spectra[label] for label in labels if label in spectra]
         if len(members) > 1:
             combined[name] = _combine(name, members, half)

@@ -101,7 +101,7 @@ pub(super) fn settle(
             return Err(Error::Offsets { reason: "the source has no structure along the slices" });
         }
         let excess = (terms.chi2 / terms.degrees.max(1.0)).max(1.0);
-        let excess = excess.max(disagreement(shared, &by_region, n_free));
+        let disagreement = disagreement(shared, &by_region, n_free);
         let step: Vec<f64> = (0..n).map(|i| dot(covariance.row(i), &terms.gradient)).collect();
         covariance.elements.iter_mut().for_each(|c| *c *= excess);
         let longest = step.iter().fold(0.0, |longest, s| f64::max(longest, s.abs()));
@@ -117,6 +117,14 @@ pub(super) fn settle(
             if sets.iter().flatten().any(|&e| terms.noise[e] > MOST_NOISE * terms.own[e]) {
                 return Err(Error::Offsets { reason: "the source is too faint" });
             }
+            // What regions disagree by makes the error larger, but the source no fainter.
+            let is_uncertain =
+                (0..n).any(|e| covariance.row(e)[e].max(0.0).sqrt() > LARGEST_ERROR * pitch);
+            if is_uncertain {
+                return Err(Error::Offsets { reason: "the source is too faint" });
+            }
+            let more = (disagreement / excess).max(1.0);
+            covariance.elements.iter_mut().for_each(|c| *c *= more);
             settled = Some(Settled { covariance, n_steps });
             break;
         }
@@ -129,12 +137,7 @@ pub(super) fn settle(
             *offset += shortened * step;
         }
     }
-    let settled = settled.ok_or(Error::Offsets { reason: "the steps towards them do not end" })?;
-    let is_uncertain = (0..n).any(|e| settled.covariance.row(e)[e].sqrt() > LARGEST_ERROR * pitch);
-    if is_uncertain {
-        return Err(Error::Offsets { reason: "the source is too faint" });
-    }
-    Ok(settled)
+    settled.ok_or(Error::Offsets { reason: "the steps towards them do not end" })
 }
 
 /// The profile of some columns, and the variance of its coefficients.
