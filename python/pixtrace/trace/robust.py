@@ -167,7 +167,7 @@ def oversample_with_errors(
     The model is adequate at a pixel if three things hold. That part of the variance is no larger than the rest. Sums
     of the residuals over boxes around the pixel, from 3 x 5 pixels to most of a slice, and sums of their squares, are
     within three standard deviations of noise; isolated outliers do not count. And misfits elsewhere in the window, of
-    more than four standard deviations, move the model by no more than 0.3 of its error. Where the model is right,
+    more than four standard deviations, move the model by no more than 0.1 of its error. Where the model is right,
     1 per cent of the pixels fail.
 
     Parameters
