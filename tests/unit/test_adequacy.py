@@ -9,7 +9,7 @@ import pytest
 
 from pixtrace.exceptions import DtypeError, ParameterError
 from pixtrace.trace import OversampledErrors, fit_robust, oversample_with_errors
-from tests.unit.test_robust import slit
+from tests.slits import slit
 
 Plane = npt.NDArray[np.float64]
 Scene = tuple[Plane, Plane, Plane, Plane]
