@@ -1,4 +1,4 @@
-"""Sources and columns that the reference loses, beside those of `test_robust.py` (semantics.md, section 8)."""
+"""Sources and columns that the reference loses, beside those of `test_robust_losses.py` (semantics.md, section 8)."""
 
 from typing import Any
 
