@@ -52,9 +52,9 @@ impl MapsMut<'_> {
     /// Listed channel `k` belongs to map `pixels[k]`, or to map `k` if `pixels` is `None`.
     ///
     /// Cells without data, and samples off the map, change nothing. On cells with data, samples get
-    /// `sample_blank_flag` if the cell is flagged [`MASK`](super::MASK) and lose it if not, whatever the gain of the frame. `base` are
-    /// the maps of the round before, `(n_pixels, n_y, n_x)`; where it is NaN, nothing was subtracted then. Samples that
-    /// are NaN stay NaN. Sums are not maps: call [`MapsMut::end_accumulation`] first.
+    /// `sample_blank_flag` if the cell is flagged [`MASK`](super::MASK) and lose it if not, whatever the gain of the
+    /// frame. `base` are the maps of the round before, `(n_pixels, n_y, n_x)`; where it is NaN, nothing was subtracted
+    /// then. Samples that are NaN stay NaN. Sums are not maps: call [`MapsMut::end_accumulation`] first.
     ///
     /// # Errors
     /// Arrays that do not fit together, channels that do not exist or stand there twice, maps that hold sums; then
