@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from pixtrace.scan import MapStack, get_sample_points
 from tests.oracles.map_stack import MapStack as SlowMapStack
-from tests.strategies.models import SEEDS, filled_models, synced
+from tests.strategies.models import SEEDS, filled_models, subtract, synced
 from tests.strategies.timestreams import (
-    BLANK,
     DT,
     PLANES,
     Array,
@@ -157,17 +156,7 @@ def test_the_layout_of_spelled_out_samples_changes_not_a_bit(layout: str, stream
 def test_what_is_changed_in_place_may_lie_as_it_likes(layout: str, stream: Timestreams, seed: int) -> None:
     models = filled_models(stream, seed)
     data, flags = (LAYOUTS[layout](array.copy()) for array in (stream.frame_data, stream.sample_flags))
-    models.sync(
-        data,
-        stream.valid_frames,
-        stream.frame_gains,
-        stream.channel_indices,
-        stream.map_indices,
-        np.nan_to_num(stream.source_gains),
-        0.5 * np.nan_to_num(stream.source_gains),
-        flags,
-        BLANK,
-    )
+    subtract(models, stream, data, flags)
     expected = synced(models, stream)
     np.testing.assert_array_equal(data, expected[0])
     np.testing.assert_array_equal(flags, expected[1])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pixtrace.scan import MapStack
 from tests.strategies.timestreams import BLANK, Array, Timestreams
 
-__all__ = ["SEEDS", "filled_models", "synced"]
+__all__ = ["SEEDS", "filled_models", "subtract", "synced"]
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -29,9 +29,8 @@ def filled_models(stream: Timestreams, seed: int, kind: type = MapStack) -> Any:
     return stack
 
 
-def synced(stack: Any, stream: Timestreams, **options: Any) -> tuple[Array, Array]:
-    """Return data and flags after the maps were subtracted."""
-    data, flags = stream.frame_data.copy(), stream.sample_flags.copy()
+def subtract(stack: Any, stream: Timestreams, data: Array, flags: Array, **options: Any) -> None:
+    """Subtract maps from data in place, with other flags than those of the timestreams perhaps."""
     stack.sync(
         data,
         stream.valid_frames,
@@ -44,4 +43,10 @@ def synced(stack: Any, stream: Timestreams, **options: Any) -> tuple[Array, Arra
         BLANK,
         **options,
     )
+
+
+def synced(stack: Any, stream: Timestreams, **options: Any) -> tuple[Array, Array]:
+    """Return data and flags after the maps were subtracted."""
+    data, flags = stream.frame_data.copy(), stream.sample_flags.copy()
+    subtract(stack, stream, data, flags, **options)
     return data, flags

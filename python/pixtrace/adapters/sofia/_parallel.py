@@ -41,22 +41,14 @@ class ParallelSafe:
     @classmethod
     def parallel_safe_merge_accumulate(cls, args: tuple[Any, Any], pixel_index: int) -> tuple[int, Any]:
         """Merge one map onto another; see sofia_redux."""
-        maps, others = args
-        ours, theirs = maps.get(pixel_index), others.get(pixel_index)
-        if theirs is None:
-            return pixel_index, ours
-        if ours is None:
-            return pixel_index, theirs.copy()
-        ours.merge_accumulate(theirs)
-        return pixel_index, ours
+        found: tuple[int, Any] = BlockModel.parallel_safe_merge_accumulate(args, pixel_index)
+        return found
 
     @classmethod
     def parallel_safe_process_final(cls, args: tuple[Any], pixel_index: int) -> tuple[int, Any]:
         """Level and reweight one map for good; see sofia_redux."""
-        found = args[0].get(pixel_index)
-        if found is not None:
-            found.process_final()
-        return pixel_index, found
+        found: tuple[int, Any] = BlockModel.parallel_safe_process_final(args, pixel_index)
+        return found
 
     @classmethod
     def parallel_safe_sync_source_gains(cls, args: tuple[Any, ...], pixel_number: int) -> npt.NDArray[Any]:
